@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -109,4 +110,22 @@ type Info struct {
 
 	HasTime        bool // frames carry the device's clock
 	CountsTriggers bool
+}
+
+// CheckConfig says whether the camera can take the settings, rounding aside.
+// Zero fields are skipped. The error wraps ErrInput.
+func (i Info) CheckConfig(c Config) error {
+	fail := func(format string, args ...any) error {
+		return fmt.Errorf("cannot configure %s (%s): %s: %w", i.Model, i.Serial, fmt.Sprintf(format, args...), ErrInput)
+	}
+	switch r := c.ROI; {
+	case c.Exposure != 0 && (c.Exposure < i.MinExposure || c.Exposure > i.MaxExposure):
+		return fail("exposure %v is not %v to %v", c.Exposure, i.MinExposure, i.MaxExposure)
+	case c.BitDepth != 0 && !slices.Contains(i.BitDepths, c.BitDepth):
+		return fail("bit depth %d is not one of %v", c.BitDepth, i.BitDepths)
+	case r == ROI{}:
+	case r.U < 0 || r.V < 0 || r.Width < 1 || r.Height < 1 || r.Width > i.Width-r.U || r.Height > i.Height-r.V:
+		return fail("region of interest %v does not lie on the sensor of %dx%d", r, i.Width, i.Height)
+	}
+	return nil
 }

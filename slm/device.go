@@ -101,3 +101,29 @@ func (i Info) Check(r Run) error {
 	}
 	return nil
 }
+
+// CheckLoad says whether the device can take patterns[i] into slots[i]. The
+// error wraps ErrInput.
+func (i Info) CheckLoad(slots []int, patterns []*Pattern) error {
+	fail := func(format string, args ...any) error {
+		return fmt.Errorf("cannot load patterns into %s (%s): %s: %w", i.Model, i.Serial, fmt.Sprintf(format, args...), ErrInput)
+	}
+	if len(slots) != len(patterns) {
+		return fail("%d slots for %d patterns; name one slot for each", len(slots), len(patterns))
+	}
+	named := make(map[int]bool, len(slots))
+	for k, slot := range slots {
+		switch {
+		case slot < 0 || slot >= i.Capacity:
+			return fail("slot %d is not one of 0 to %d", slot, i.Capacity-1)
+		case named[slot]:
+			return fail("slot %d is named twice", slot)
+		case patterns[k] == nil:
+			return fail("the pattern for slot %d is nil", slot)
+		case patterns[k].Geometry() != i.Geometry:
+			return fail("the pattern for slot %d has %v mirrors, the chip %v", slot, patterns[k].Geometry(), i.Geometry)
+		}
+		named[slot] = true
+	}
+	return nil
+}

@@ -1,0 +1,134 @@
+package sim
+
+import (
+	"encoding/binary"
+	"math"
+
+	"github.com/light-in-the-loop/opu/camera"
+)
+
+// light is what falls on the sensor during one exposure.
+type light struct {
+	field       []complex64 // S on the whole sensor
+	reference   []complex64
+	phase       complex64 // of the reference at this moment, unit modulus
+	contrast    float32   // of the cross term
+	electrons   float32   // per unit of intensity
+	showSignal  bool
+	showBeam    bool
+	sensorWidth int
+}
+
+// render makes the pixels of one exposure: reference, section 10. Everything
+// random comes from the exposure's own stream, so that frames may be rendered in
+// any order and on any core.
+func (b *Bench) render(f *camera.Frame, level []float32, settings camera.Config, x exposure) {
+	c := &b.config
+	moment := newStream(c.Seed, forFrame, x.index)
+	phase := c.PhaseDrift*x.time.Seconds() + c.PhaseJitter*moment.normal()
+	power := 1 + c.PowerNoise*moment.normal()
+	sin, cos := math.Sincos(phase)
+	l := light{
+		field: b.medium.field(x.pattern), reference: b.reference,
+		phase:    complex64(complex(cos, sin)),
+		contrast: float32(b.truth.Contrast),
+		electrons: float32(c.MeanElectrons / (1 + c.Rho) * math.Max(power, 0) *
+			settings.Exposure.Seconds() / c.NominalExposure.Seconds()),
+		showSignal: !x.blocked.Signal, showBeam: !x.blocked.Reference, sensorWidth: c.Width,
+	}
+	noise := newStream(c.Seed, forPixels, x.index)
+	level = level[:f.Width]
+	for v := range f.Height {
+		l.row(level, (settings.ROI.V+v)*c.Width+settings.ROI.U)
+		c.expose(level, &noise)
+		row := f.Pix[v*f.Stride:]
+		if f.BitDepth <= 8 {
+			for u, e := range level {
+				row[u] = byte(e)
+			}
+		} else {
+			for u, e := range level {
+				binary.LittleEndian.PutUint16(row[2*u:], uint16(e))
+			}
+		}
+	}
+}
+
+// row computes mean electrons of the pixels from index i on:
+// abs(Rf)^2 + abs(S)^2 + 2 C Re(conj(Rf) S).
+func (l *light) row(dst []float32, i int) {
+	signal, beam := l.field[i:i+len(dst)], l.reference[i:i+len(dst)]
+	if !l.showSignal || !l.showBeam {
+		for u := range dst {
+			var one complex64
+			if l.showSignal {
+				one = signal[u]
+			} else if l.showBeam {
+				one = beam[u]
+			}
+			dst[u] = l.electrons * (real(one)*real(one) + imag(one)*imag(one))
+		}
+		return
+	}
+	cos, sin, cross := real(l.phase), imag(l.phase), 2*l.contrast
+	for u := range dst {
+		sr, si := real(signal[u]), imag(signal[u])
+		br, bi := real(beam[u]), imag(beam[u])
+		rr, ri := br*cos-bi*sin, br*sin+bi*cos
+		dst[u] = l.electrons * (rr*rr + ri*ri + sr*sr + si*si + cross*(rr*sr+ri*si))
+	}
+}
+
+// Below this mean a photon count is drawn exactly; above, the corrected normal
+// form of expose is right to a fraction of a count.
+const exactPoisson = 16
+
+// expose turns mean electrons into ADC counts, in place: photon and read noise,
+// full well, black level, rounding.
+//
+// Photon noise of mean m and read noise s together are drawn as one number,
+// m + sqrt(m + s^2) z + (z^2 - 1)/6 * m/(m + s^2), with z normal. The last term is
+// the first of the Cornish-Fisher expansion: it gives the Poisson distribution's
+// own skewness.
+func (c *Config) expose(level []float32, noise *stream) {
+	gain := float32(float64(int(1)<<c.BitDepth-1) / c.FullWell)
+	limit := float32(int(1)<<c.BitDepth - 1)
+	well, black := float32(c.FullWell), float32(c.BlackLevel)+0.5
+	read := float32(c.ReadNoise)
+	read2 := read * read
+	quiet := !c.ShotNoise && read == 0
+	var words uint64
+	for u, m := range level {
+		e := m
+		if !quiet {
+			if u&3 == 0 {
+				words = noise.word()
+			}
+			z := normals[words&(1<<14-1)]
+			words >>= 16
+			switch {
+			case !c.ShotNoise:
+				e += read * z
+			case m >= exactPoisson:
+				variance := m + read2
+				e += float32(math.Sqrt(float64(variance)))*z + (z*z-1)*m/(6*variance)
+			default:
+				e = float32(noise.poisson(float64(m))) + read*z
+			}
+		}
+		level[u] = max(0, min(min(e, well)*gain+black, limit)) // the conversion to an integer rounds down
+	}
+}
+
+// poisson draws a count of small mean by inversion.
+func (s *stream) poisson(mean float64) int {
+	p := math.Exp(-mean)
+	sum, u := p, s.uniform()
+	k := 0
+	for u > sum && k < 200 {
+		k++
+		p *= mean / float64(k)
+		sum += p
+	}
+	return k
+}
