@@ -90,8 +90,7 @@ func (b *Bench) Block(_ context.Context, reference, signal bool) error {
 // decides its pixels, and who it says it is.
 type exposure struct {
 	pattern  *slm.Pattern
-	position int // in the run
-	slot     int
+	position int    // in the run
 	index    uint64 // key of its noise
 	blocked  Blocked
 	time     time.Duration // start, on the bench's clock
@@ -100,14 +99,14 @@ type exposure struct {
 
 // play shows an order of patterns and triggers the camera for each. The bench's
 // clock advances; the host's does not.
-func (b *Bench) play(order []int, patterns []*slm.Pattern, period time.Duration) {
+func (b *Bench) play(patterns []*slm.Pattern, period time.Duration) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	taken := make([]exposure, 0, len(order))
+	taken := make([]exposure, 0, len(patterns))
 	for k, pattern := range patterns {
-		x := exposure{pattern: pattern, position: k, slot: order[k], index: b.exposures, blocked: b.blocked, time: b.clock}
+		x := exposure{pattern: pattern, position: k, index: b.exposures, blocked: b.blocked, time: b.clock}
 		if b.faults != nil {
-			x.fault = b.faults(Exposure{Index: b.exposures, Run: b.runs, Position: k, Of: len(order)})
+			x.fault = b.faults(Exposure{Index: b.exposures, Run: b.runs, Position: k, Of: len(patterns)})
 		}
 		b.exposures++
 		b.clock += period

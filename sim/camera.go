@@ -267,15 +267,15 @@ func (c *Camera) render(a arrival, index, run int) camera.Frame {
 	}
 	if c.bench.config.Stamp {
 		binary.LittleEndian.PutUint32(f.Pix, uint32(a.exposure.position))
-		binary.LittleEndian.PutUint32(f.Pix[4:], uint32(a.exposure.slot))
+		binary.LittleEndian.PutUint64(f.Pix[4:], a.exposure.pattern.Hash())
 	}
 	return f
 }
 
-// ReadStamp returns the position in the run and the slot that a bench with
-// Config.Stamp wrote into the frame.
-func ReadStamp(f *camera.Frame) (position, slot int) {
-	return int(binary.LittleEndian.Uint32(f.Pix)), int(binary.LittleEndian.Uint32(f.Pix[4:]))
+// ReadStamp returns what a bench with Config.Stamp wrote into the frame: the
+// position in the run, and the Hash of the pattern whose light it was.
+func ReadStamp(f *camera.Frame) (position int, pattern uint64) {
+	return int(binary.LittleEndian.Uint32(f.Pix)), binary.LittleEndian.Uint64(f.Pix[4:])
 }
 
 // Requeue implements camera.Device.

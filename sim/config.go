@@ -38,8 +38,8 @@ type Config struct {
 	FullWell   float64 // electrons at the ADC's largest number
 	BlackLevel float64 // counts added before rounding
 
-	// Stamp writes the position in the run and the slot of the pattern into the
-	// first pixels of each frame (ReadStamp), for tests of who belongs to whom.
+	// Stamp writes the position in the run and the hash of the pattern into the first
+	// 12 bytes of each frame (ReadStamp), for tests of who belongs to whom.
 	Stamp bool
 }
 

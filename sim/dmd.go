@@ -92,7 +92,7 @@ func (d *DMD) Play(ctx context.Context, r slm.Run) error {
 		patterns[k] = d.slots[slot]
 	}
 	d.shown, d.lastRun = len(patterns), patterns
-	d.bench.play(r.Order, patterns, max(r.Period, d.info.MinPeriod))
+	d.bench.play(patterns, max(r.Period, d.info.MinPeriod))
 	return nil
 }
 
