@@ -83,3 +83,13 @@ func (f *Frame) Check() error {
 	}
 	return nil
 }
+
+// At is the value of the pixel in column u and row v, in counts. It is for the few
+// pixels that somebody looks at; whoever reads all of them reads rows.
+func (f *Frame) At(u, v int) int {
+	i := v*f.Stride + u*BytesPerPixel(f.BitDepth)
+	if f.BitDepth <= 8 {
+		return int(f.Pix[i])
+	}
+	return int(f.Pix[i]) | int(f.Pix[i+1])<<8
+}

@@ -15,6 +15,8 @@ import (
 var (
 	// ErrUnproven: the frames could not be matched to the patterns, again and again.
 	ErrUnproven = errors.New("frames do not match the patterns")
+	// ErrNoShutter: the rig cannot hold back a beam.
+	ErrNoShutter = errors.New("the rig has no shutter")
 	// ErrNoContrast: all-on and all-off look the same to the camera.
 	ErrNoContrast = errors.New("the camera does not see the mirrors")
 )
@@ -27,6 +29,9 @@ type Config struct {
 
 	// Tries is how often an exposure is attempted before Show gives up; 0 means 5.
 	Tries int
+
+	// Shutter, where the rig has one, can hold back a beam.
+	Shutter Shutter
 
 	// Grace is how much later than the camera's own latency a frame may come before
 	// it counts as lost; 0 means 200 ms, which covers a busy host.
@@ -120,10 +125,22 @@ func (r *Rig) Configure(ctx context.Context, c camera.Config) (camera.Config, er
 	return got, nil
 }
 
-// Shutter is a rig, or a part of it, that can hold back a beam. Devices are
-// asserted for it; a rig without one cannot measure intensities directly.
+// Shutter can hold back the reference beam, the signal beam, or both.
 type Shutter interface {
+	// Block returns when the beams are as asked.
 	Block(ctx context.Context, reference, signal bool) error
+}
+
+// Block holds back beams until it is called again. Without a shutter it fails
+// with ErrNoShutter.
+func (r *Rig) Block(ctx context.Context, reference, signal bool) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.config.Shutter == nil {
+		return fmt.Errorf("cannot block a beam of %s: %w", r.cam.Info().Model, ErrNoShutter)
+	}
+	r.markers = nil // other light, other levels
+	return r.config.Shutter.Block(ctx, reference, signal)
 }
 
 // Stats counts what a rig did. All numbers only grow.

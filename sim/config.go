@@ -61,7 +61,7 @@ func Good(seed uint64) Config {
 		// The reference names (0.32, 0.31), which is 2.97 R: a little inside the
 		// |S|^2 disc. This one is 3.09 R and still 0.02 clear of the Nyquist edge.
 		Carrier: [2]float64{0.33, 0.325}, Radius: 0.15, Rho: 4, Visibility: 1,
-		MeanElectrons: 1400, NominalExposure: 600 * time.Microsecond,
+		MeanElectrons: 2000, NominalExposure: 600 * time.Microsecond,
 		ShotNoise: true, ReadNoise: 10, FullWell: 20000, BlackLevel: 4,
 	}
 }
@@ -69,7 +69,7 @@ func Good(seed uint64) Config {
 // Noisy is a bench that is short of light: about 10 dB.
 func Noisy(seed uint64) Config {
 	c := Good(seed)
-	c.Name, c.MeanElectrons = "noisy", 80
+	c.Name, c.MeanElectrons = "noisy", 120
 	return c
 }
 

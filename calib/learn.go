@@ -1,0 +1,436 @@
+package calib
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"math/cmplx"
+	"math/rand/v2"
+	"time"
+
+	"github.com/light-in-the-loop/opu/camera"
+	"github.com/light-in-the-loop/opu/holo"
+	"github.com/light-in-the-loop/opu/rig"
+	"github.com/light-in-the-loop/opu/slm"
+)
+
+// Options say what to calibrate for. Only Layout is required, and of it only Kind
+// and Features: the chip is the rig's.
+type Options struct {
+	Layout  slm.LayoutSpec
+	Outputs int    // complex; 0 means as many as the sensor gives
+	Seed    uint64 // of the patterns that are shown
+
+	// Taps and Stride are the kernel's size and the distance of outputs, in pixels;
+	// 0 means 8 and 4.
+	Taps, Stride int
+
+	// Progress, if set, is called when a stage begins.
+	Progress func(stage string)
+}
+
+// Stages of Learn, in order, as Progress names them.
+var Stages = []string{"exposure", "carrier", "kernel", "noise and scale"}
+
+// How much is shown at each stage. 64 independent speckles put the carrier within
+// 0.2 DFT bins (reference, section 6a); the rest is averaged until its own error
+// is far below the noise of one exposure.
+const (
+	carrierFrames = 64
+	quietFrames   = 16 // of each pattern that is shown repeatedly
+	scalePairs    = 16
+	probeOutputs  = 2048
+)
+
+// The exposure that is aimed at (reference, section 4): a quarter of the camera's
+// range on average, and hardly a saturated pixel even with all mirrors on.
+const (
+	targetLevel  = 0.25
+	maxSaturated = 0.0005
+	dutyCycle    = 0.95 // of the period that may be exposed: the mirrors need time to settle
+)
+
+// Learn calibrates a rig. It shows about three hundred patterns and leaves the
+// camera set up as the calibration says. It blocks until done or ctx ends; errors
+// say what to turn.
+func Learn(ctx context.Context, r *rig.Rig, o Options) (*Calibration, error) {
+	if o.Taps == 0 {
+		o.Taps = 8
+	}
+	if o.Stride == 0 {
+		o.Stride = 4
+	}
+	spec := o.Layout
+	spec.Chip = r.SLM().Geometry
+	layout, err := slm.NewLayout(spec)
+	if err != nil {
+		return nil, err
+	}
+	l := &learner{rig: r, options: o, layout: layout, cal: &Calibration{
+		Created: time.Now().UTC().Truncate(time.Second),
+		SLM:     Device{r.SLM().Model, r.SLM().Serial},
+		Camera:  Device{r.Camera().Model, r.Camera().Serial},
+		Layout:  layoutOf(layout),
+	}}
+	for i, stage := range []func(context.Context) error{l.exposure, l.carrier, l.kernel, l.noiseAndScale} {
+		if o.Progress != nil {
+			o.Progress(Stages[i])
+		}
+		if err := stage(ctx); err != nil {
+			return nil, fmt.Errorf("cannot calibrate (%s): %w", Stages[i], err)
+		}
+	}
+	return l.cal, l.cal.Check()
+}
+
+// learner carries the calibration from stage to stage.
+type learner struct {
+	rig     *rig.Rig
+	options Options
+	layout  *slm.Layout
+	cal     *Calibration
+
+	noise float64 // variance of a pixel from exposure to exposure, counts squared
+}
+
+// exposure finds the longest exposure that neither saturates nor passes the
+// target level, and the black level.
+func (l *learner) exposure(ctx context.Context) error {
+	info := l.rig.Camera()
+	exposure := min(time.Duration(dutyCycle*float64(l.rig.Period())), info.MaxExposure)
+	full := float64(int(1)<<info.BitDepths[len(info.BitDepths)-1] - 1)
+	var m levels
+	var first error
+	for {
+		if exposure < info.MinExposure {
+			return fmt.Errorf("even the shortest exposure of %v will not do; turn the laser down: %w", info.MinExposure, first)
+		}
+		var err error
+		if m, err = l.measure(ctx, exposure); err == nil && m.saturated <= maxSaturated {
+			break
+		}
+		if err != nil && !errors.Is(err, rig.ErrNoContrast) { // a white frame has no contrast either
+			return err
+		}
+		if first == nil {
+			if first = err; err == nil {
+				first = fmt.Errorf("%.2g %% of the pixels are saturated at %v", 100*m.saturated, exposure)
+			}
+		}
+		exposure = exposure * 2 / 3
+	}
+	low, err := l.measure(ctx, max(exposure/4, info.MinExposure))
+	if err != nil {
+		return err
+	}
+	// Light grows with the exposure, the black level does not.
+	slope := (m.half - low.half) / float64(m.exposure-low.exposure)
+	black := m.half - slope*float64(m.exposure)
+	if light := m.half - black; light > targetLevel*full {
+		exposure = time.Duration(float64(m.exposure) * targetLevel * full / light)
+	}
+	if m, err = l.measure(ctx, exposure); err != nil {
+		return err
+	}
+	l.cal.Settings = Settings{Period: l.rig.Period(), Exposure: m.exposure, BitDepth: m.depth, ROI: m.roi}
+	l.cal.Levels = Levels{Black: black, Off: m.off, Half: m.half, Saturated: m.saturated}
+	return nil
+}
+
+// levels are means over frames, in counts.
+type levels struct {
+	exposure  time.Duration
+	depth     int
+	roi       camera.ROI
+	off, half float64
+	saturated float64 // share with all mirrors on
+}
+
+// measure configures an exposure and takes the levels there.
+func (l *learner) measure(ctx context.Context, exposure time.Duration) (levels, error) {
+	depths := l.rig.Camera().BitDepths
+	info := l.rig.Camera()
+	got, err := l.rig.Configure(ctx, camera.Config{
+		Exposure: exposure, BitDepth: depths[len(depths)-1],
+		ROI: camera.ROI{Width: info.Width, Height: info.Height},
+	})
+	if err != nil {
+		return levels{}, err
+	}
+	m := levels{exposure: got.Exposure, depth: got.BitDepth, roi: got.ROI}
+	chip := l.rig.SLM().Geometry
+	on := slm.NewPattern(chip)
+	on.Fill()
+	const each = 4
+	patterns := make([]*slm.Pattern, 0, 3*each)
+	for k := range each {
+		patterns = append(patterns, slm.NewPattern(chip), FinePattern(chip, l.seed(forExposure, k)), on)
+	}
+	err = capture(ctx, l.rig, patterns, func(k int, img holo.Image) error {
+		mean, saturated := stats(img)
+		switch k % 3 {
+		case 0:
+			m.off += mean / each
+		case 1:
+			m.half += mean / each
+		case 2:
+			m.saturated += saturated / each
+		}
+		return nil
+	})
+	return m, err
+}
+
+// carrier finds the sideband in the mean spectrum of fine random patterns.
+func (l *learner) carrier(ctx context.Context) error {
+	roi := l.cal.Settings.ROI
+	spectrum, err := holo.NewSpectrum(roi.Width, roi.Height)
+	if err != nil {
+		return err
+	}
+	patterns := make([]*slm.Pattern, carrierFrames)
+	for k := range patterns {
+		patterns[k] = FinePattern(l.rig.SLM().Geometry, l.seed(forCarrier, k))
+	}
+	if err := capture(ctx, l.rig, patterns, func(_ int, img holo.Image) error { return spectrum.Add(img) }); err != nil {
+		return err
+	}
+	band, quality, err := FindCarrier(spectrum.Power(), roi.Width, roi.Height)
+	if err != nil {
+		return err
+	}
+	l.cal.Carrier = Carrier{Fu: band.Fu, Fv: band.Fv, Radius: band.R, SidebandDB: quality.PowerDB}
+	return nil
+}
+
+// kernel measures the noise of a pixel and designs the demodulator for it.
+func (l *learner) kernel(ctx context.Context) error {
+	if err := l.pixelNoise(ctx); err != nil {
+		return err
+	}
+	v := &l.cal.Levels
+	signal, reference := v.Half-v.Off, v.Off-v.Black
+	if signal <= 0 || reference <= 0 {
+		return fmt.Errorf("frames have %.3g counts of signal and %.3g of reference above the black level of %.3g; "+
+			"open the shutters, or raise the laser's power", signal, reference, v.Black)
+	}
+	rho := reference / signal
+	kernel, err := holo.DesignKernel(holo.Design{
+		Band: l.cal.Carrier.Band(), Taps: l.options.Taps, Stride: l.options.Stride, Rho: rho,
+		// All noise of a pixel, as the photon noise of a mean that has as much.
+		MeanElectrons: math.Min(math.Pow(v.Half-v.Black, 2)/l.noise, 1e9),
+	})
+	if err != nil {
+		return err
+	}
+	l.cal.Kernel = Kernel{Taps: kernel.Taps, Stride: kernel.Stride, Re: kernel.Re, Im: kernel.Im}
+	l.cal.Quality.Rho = rho
+	most := holo.MaxOutputs(kernel, l.cal.Settings.ROI.Width, l.cal.Settings.ROI.Height)
+	l.cal.Outputs = l.options.Outputs
+	if l.cal.Outputs == 0 {
+		l.cal.Outputs = most
+	}
+	if l.cal.Outputs < 1 || l.cal.Outputs > most {
+		return fmt.Errorf("%d complex outputs were asked for, a region of %v with one every %d pixels gives 1 to %d; "+
+			"ask for fewer, or use a larger sensor", l.cal.Outputs, l.cal.Settings.ROI, kernel.Stride, most)
+	}
+	return nil
+}
+
+// pixelNoise measures the variance of a pixel between exposures of one pattern,
+// by differences of neighbours in time so that drift does not count.
+func (l *learner) pixelNoise(ctx context.Context) error {
+	patterns := make([]*slm.Pattern, quietFrames)
+	for k := range patterns {
+		patterns[k] = FinePattern(l.rig.SLM().Geometry, l.seed(forExposure, 0))
+	}
+	var before []float64
+	var sum float64
+	var n int
+	err := capture(ctx, l.rig, patterns, func(k int, img holo.Image) error {
+		if before == nil {
+			before = make([]float64, img.Width*img.Height)
+		}
+		i := 0
+		for v := range img.Height {
+			for u := range img.Width {
+				x := pixel(img, u, v)
+				if k > 0 {
+					sum += (x - before[i]) * (x - before[i])
+					n++
+				}
+				before[i] = x
+				i++
+			}
+		}
+		return nil
+	})
+	// A noiseless camera still rounds.
+	l.noise = math.Max(sum/float64(max(n, 1))/2, 1.0/12)
+	return err
+}
+
+// noiseAndScale measures the fields that a driver needs (probe, scale) and the
+// figures that people want (SNR, linearity, repeatability).
+func (l *learner) noiseAndScale(ctx context.Context) error {
+	l.cal.Probe.Seed = l.seed(forProbe, 0)
+	most := holo.MaxOutputs(holo.Kernel{Taps: l.cal.Kernel.Taps, Stride: l.cal.Kernel.Stride},
+		l.cal.Settings.ROI.Width, l.cal.Settings.ROI.Height)
+	demodulator, err := l.cal.Demodulator(min(probeOutputs, most))
+	if err != nil {
+		return err
+	}
+	m := demodulator.Outputs()
+
+	// The plan: the off pattern and the probe many times, then for each pair two
+	// complementary random vectors of the layout and, for linearity, a vector that
+	// is the sum of halves a and b.
+	chip := l.rig.SLM().Geometry
+	off, probe := slm.NewPattern(chip), l.cal.ProbePattern()
+	var patterns []*slm.Pattern
+	for range quietFrames {
+		patterns = append(patterns, off, probe)
+	}
+	first := len(patterns)
+	const each = 4 // plus, minus, a, b; a and b are disjoint and make plus together
+	random := rand.New(rand.NewPCG(l.options.Seed, forScale))
+	x := make([]int8, l.layout.Features())
+	for range scalePairs {
+		encode := func(f func(v int8) bool) {
+			y := make([]int8, len(x))
+			for i, v := range x {
+				if f(v) {
+					y[i] = 1
+				}
+			}
+			p := slm.NewPattern(chip)
+			l.layout.Encode(p, y, 1)
+			patterns = append(patterns, p)
+		}
+		for i := range x {
+			x[i] = int8(random.IntN(4)) // 0: in a, 1: in b, 2 and 3: in neither
+		}
+		encode(func(v int8) bool { return v < 2 })
+		encode(func(v int8) bool { return v >= 2 })
+		encode(func(v int8) bool { return v == 0 })
+		encode(func(v int8) bool { return v == 1 })
+	}
+	fields := make([][]complex64, len(patterns))
+	err = l.rig.Show(ctx, patterns, func(k int, f *camera.Frame) error {
+		if fields[k] == nil {
+			fields[k] = make([]complex64, m)
+		}
+		return demodulator.Demodulate(fields[k], Image(f))
+	})
+	if err != nil {
+		return err
+	}
+
+	dark, _ := average(fields[0:first:first], 0, 2)
+	field, noise := average(fields[0:first:first], 1, 2)
+	l.cal.Probe.Field = field
+
+	var pairPower, signal, sum, broken float64
+	for k := first; k < len(fields); k += each {
+		plus, minus, a, b := fields[k], fields[k+1], fields[k+2], fields[k+3]
+		for i := range dark {
+			pairPower += power(plus[i] - minus[i])
+			signal += power(plus[i]-dark[i]) / 2
+			signal += power(minus[i]-dark[i]) / 2
+			sum += power(plus[i] - dark[i])
+			broken += power(plus[i] - dark[i] - (a[i] - dark[i]) - (b[i] - dark[i]))
+		}
+	}
+	n := float64(scalePairs * m)
+	// Every feature differs between a vector and its complement.
+	entry := (pairPower/n - 2*noise) / float64(l.layout.Features())
+	if !(entry > 0) {
+		return fmt.Errorf("vectors of the layout make no signal above the noise (%.3g counts squared); "+
+			"raise the laser's power, or use fewer features", noise)
+	}
+	l.cal.Scale = math.Sqrt(entry)
+	l.cal.Quality.SNR = decibel(math.Max(signal/n-noise, 0) / noise)
+	l.cal.Quality.Linearity = decibel(sum / broken)
+	l.cal.Quality.Repeatability = decibel(meanPower(field) / noise)
+	return nil
+}
+
+// average is the mean of fields first, first+step, ... and the variance of one
+// about it.
+func average(fields [][]complex64, first, step int) (mean []complex64, variance float64) {
+	n := 0
+	sum := make([]complex128, len(fields[first]))
+	for k := first; k < len(fields); k += step {
+		for i, z := range fields[k] {
+			sum[i] += complex128(z)
+		}
+		n++
+	}
+	mean = make([]complex64, len(sum))
+	for i, z := range sum {
+		mean[i] = complex64(z / complex(float64(n), 0))
+	}
+	for k := first; k < len(fields); k += step {
+		for i, z := range fields[k] {
+			variance += power(z - mean[i])
+		}
+	}
+	return mean, variance / float64(len(sum)*max(1, n-1))
+}
+
+func power(z complex64) float64 {
+	re, im := float64(real(z)), float64(imag(z))
+	return re*re + im*im
+}
+
+func meanPower(f []complex64) float64 {
+	sum := 0.0
+	for _, z := range f {
+		sum += power(z)
+	}
+	return sum / float64(len(f))
+}
+
+// maxDecibel stands for "no error found": more than any camera can show.
+const maxDecibel = 120
+
+// decibel is that of a ratio of powers, kept within +-maxDecibel so that it can be
+// written down.
+func decibel(ratio float64) float64 {
+	if math.IsNaN(ratio) {
+		return 0
+	}
+	return max(-maxDecibel, min(maxDecibel, 10*math.Log10(ratio)))
+}
+
+// Drift compares the field of the probe now with that of the calibration
+// (reference, section 6b): z(now) = gain exp(i phase) z(then), so fields are
+// corrected by dividing by drift.
+type Drift struct {
+	Factor complex64 // gain exp(i phase)
+
+	// Health is the correlation of the fields, 0 to 1, over the one that noise
+	// alone would leave: about 1, whatever the SNR, while the medium is the same.
+	Health float64
+}
+
+// Phase is that of the reference beam since the calibration, in radians.
+func (d Drift) Phase() float64 { return cmplx.Phase(complex128(d.Factor)) }
+
+// Drift judges a new field of the probe.
+func (c *Calibration) Drift(now []complex64) Drift {
+	var cross complex128
+	var then2, now2 float64
+	for i, z := range c.Probe.Field {
+		cross += complex128(now[i]) * cmplx.Conj(complex128(z))
+		then2 += power(z)
+		now2 += power(now[i])
+	}
+	snr := math.Pow(10, c.Quality.Repeatability/10)
+	expected := 1 / math.Sqrt(1+1/snr) // one noisy field against a mean of many
+	return Drift{
+		Factor: complex64(cross / complex(then2, 0)),
+		Health: cmplx.Abs(cross) / math.Sqrt(math.Max(then2*now2, math.SmallestNonzeroFloat64)) / expected,
+	}
+}

@@ -1,0 +1,256 @@
+package driver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/light-in-the-loop/opu/calib"
+	"github.com/light-in-the-loop/opu/camera"
+	"github.com/light-in-the-loop/opu/holo"
+	"github.com/light-in-the-loop/opu/rig"
+	"github.com/light-in-the-loop/opu/slm"
+)
+
+// The conditions that callers act on.
+var (
+	ErrInput      = errors.New("bad input") // found before anything was shown
+	ErrMatrixLost = errors.New("the medium is no longer the one that was calibrated")
+)
+
+// Options are choices that change what a projection costs or means. The zero
+// value is the careful one.
+type Options struct {
+	// ShareEqualRows lets equal patterns of one batch share an exposure, and so its
+	// noise. Stats counts how many exposures that saved.
+	ShareEqualRows bool
+
+	// KeepDrift leaves the phase of the reference and the power of the laser
+	// uncorrected, to show what the correction is worth.
+	KeepDrift bool
+}
+
+// minHealth is the probe's health below which B has become another matrix. The
+// reference (6b) warns below 0.9; half is beyond any doubt.
+const minHealth = 0.5
+
+// scratchBytes bounds the fields of one run that wait for their proof.
+const scratchBytes = 64 << 20
+
+// OPU projects vectors through light. Its methods may be called from any
+// goroutine; projections wait for each other.
+type OPU struct {
+	rig     *rig.Rig
+	cal     *calib.Calibration
+	options Options
+	layout  *slm.Layout
+	epoch   string
+
+	demodulator *holo.Direct // of the outputs
+	probe       *holo.Direct // of the probe's outputs
+
+	mu      sync.Mutex // held during a projection; guards what follows
+	off     *slm.Pattern
+	pattern *slm.Pattern // the probe's
+	field   []complex64  // the probe's, of the present run
+	plan    plan
+
+	statsMu sync.Mutex
+	stats   Stats // guarded by statsMu
+}
+
+// New makes an OPU of a rig and a calibration of that rig, and sets the camera up
+// as it was calibrated. A calibration of other devices is refused.
+func New(ctx context.Context, r *rig.Rig, cal *calib.Calibration, o Options) (*OPU, error) {
+	if err := cal.Check(); err != nil {
+		return nil, err
+	}
+	for _, d := range []struct{ what, have, want string }{
+		{"SLM", r.SLM().Serial, cal.SLM.Serial},
+		{"camera", r.Camera().Serial, cal.Camera.Serial},
+		{"chip", r.SLM().Geometry.String(), cal.Layout.Chip.String()},
+		{"period", r.Period().String(), cal.Settings.Period.String()},
+	} {
+		if d.have != d.want {
+			return nil, fmt.Errorf("cannot use the calibration: it belongs to %s %s, this rig has %s; calibrate anew: %w", d.what, d.want, d.have, ErrInput)
+		}
+	}
+	got, err := r.Configure(ctx, camera.Config{Exposure: cal.Settings.Exposure, ROI: cal.Settings.ROI, BitDepth: cal.Settings.BitDepth})
+	if err != nil {
+		return nil, err
+	}
+	if got.Exposure != cal.Settings.Exposure || got.ROI != cal.Settings.ROI || got.BitDepth != cal.Settings.BitDepth {
+		return nil, fmt.Errorf("cannot use the calibration: the camera took %+v instead of its settings; calibrate anew: %w", got, ErrInput)
+	}
+	spec, err := cal.LayoutSpec()
+	if err != nil {
+		return nil, err
+	}
+	layout, err := slm.NewLayout(spec)
+	if err != nil {
+		return nil, err
+	}
+	demodulator, err := cal.Demodulator(cal.Outputs)
+	if err != nil {
+		return nil, err
+	}
+	probe, err := cal.Demodulator(len(cal.Probe.Field))
+	if err != nil {
+		return nil, err
+	}
+	opu := &OPU{
+		rig: r, cal: cal, options: o, layout: layout, epoch: cal.Epoch(),
+		demodulator: demodulator, probe: probe,
+		off: slm.NewPattern(layout.Chip()), pattern: cal.ProbePattern(),
+		field: make([]complex64, probe.Outputs()),
+	}
+	opu.plan = newPlan(layout, max(4, min(r.PerRun(), scratchBytes/(8*cal.Outputs))), cal.Outputs)
+	return opu, nil
+}
+
+// Shape is that of B: outputs (complex) and inputs.
+func (o *OPU) Shape() (outputs, inputs int) { return o.cal.Outputs, o.layout.Features() }
+
+// Epoch names B. Results of one epoch belong to one matrix.
+func (o *OPU) Epoch() string { return o.epoch }
+
+// Calibration is the one in use; it must not be changed.
+func (o *OPU) Calibration() *calib.Calibration { return o.cal }
+
+// Project computes dst = B x for a batch. x holds rows of N entries, each -1, 0 or
+// 1, dst as many rows of M outputs; both are row-major and the caller's. It blocks
+// for two exposures per row or so. On an error dst may hold some of the rows, and
+// none must be used. Errors: ErrInput, ErrMatrixLost, rig.ErrUnproven, the devices'
+// own, and the context's.
+func (o *OPU) Project(ctx context.Context, dst []complex64, x []int8) error {
+	m, n := o.Shape()
+	if len(x)%n != 0 {
+		return fmt.Errorf("cannot project %d entries: rows have %d: %w", len(x), n, ErrInput)
+	}
+	rows := len(x) / n
+	if len(dst) != rows*m {
+		return fmt.Errorf("cannot project %d rows into %d outputs: %d x %d are needed: %w", rows, len(dst), rows, m, ErrInput)
+	}
+	if err := slm.CheckTernary(x); err != nil {
+		return fmt.Errorf("%w: %w", err, ErrInput)
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for first := 0; first < rows; {
+		taken, err := o.projectRun(ctx, dst[first*m:], x[first*n:])
+		if err != nil {
+			return err
+		}
+		first += taken
+	}
+	return nil
+}
+
+// projectRun projects as many rows as one run holds and returns their number.
+func (o *OPU) projectRun(ctx context.Context, dst []complex64, x []int8) (rows int, err error) {
+	p := &o.plan
+	p.fill(x, o.options.ShareEqualRows)
+	if p.exposures > 0 {
+		if err := o.expose(ctx); err != nil {
+			return 0, err
+		}
+		drift, err := o.judge()
+		if err != nil {
+			return 0, err
+		}
+		o.combine(dst, drift)
+	} else {
+		clear(dst[:len(p.rows)*o.cal.Outputs])
+	}
+	o.count(func(s *Stats) {
+		s.Projections += uint64(len(p.rows))
+		s.ZeroRows += uint64(p.zeroRows)
+		s.Shared += uint64(p.shared)
+	})
+	return len(p.rows), nil
+}
+
+// expose shows the plan and fills its fields, proven.
+func (o *OPU) expose(ctx context.Context) error {
+	p := &o.plan
+	probe, off := p.exposures, none
+	p.shown = append(append(p.shown[:0], p.patterns[:p.exposures]...), o.pattern)
+	if p.oneSided {
+		off = len(p.shown)
+		p.shown = append(p.shown, o.off)
+	}
+	return o.rig.Show(ctx, p.shown, func(k int, f *camera.Frame) error {
+		switch k {
+		case probe:
+			return o.probe.Demodulate(o.field, calib.Image(f))
+		case off:
+			return o.demodulator.Demodulate(p.off, calib.Image(f))
+		}
+		return o.demodulator.Demodulate(p.field(k), calib.Image(f))
+	})
+}
+
+// judge looks at the probe of the run.
+func (o *OPU) judge() (calib.Drift, error) {
+	drift := o.cal.Drift(o.field)
+	o.count(func(s *Stats) { s.Phase, s.Health = drift.Phase(), drift.Health })
+	if !(drift.Health >= minHealth) {
+		return drift, fmt.Errorf("cannot project: the probe correlates with its calibration by %.2f of what noise allows, "+
+			"the least is %.2f; epoch %s has ended, calibrate anew: %w", drift.Health, minHealth, o.epoch, ErrMatrixLost)
+	}
+	if o.options.KeepDrift {
+		drift.Factor = 1
+	}
+	return drift, nil
+}
+
+// combine makes the rows' results from the fields of the run.
+func (o *OPU) combine(dst []complex64, drift calib.Drift) {
+	m := o.cal.Outputs
+	factor := 1 / (drift.Factor * complex(float32(o.cal.Scale), 0))
+	for i, row := range o.plan.rows {
+		y := dst[i*m : (i+1)*m]
+		if row.plus == none && row.minus == none {
+			clear(y)
+			continue
+		}
+		plus, minus := o.plan.off, o.plan.off
+		if row.plus != none {
+			plus = o.plan.field(row.plus)
+		}
+		if row.minus != none {
+			minus = o.plan.field(row.minus)
+		}
+		for j := range y {
+			y[j] = (plus[j] - minus[j]) * factor
+		}
+	}
+}
+
+// Stats counts what an OPU did, and says how it is.
+type Stats struct {
+	Projections uint64 `json:"projections"` // rows, those of zeros included
+	ZeroRows    uint64 `json:"zero_rows"`
+	Shared      uint64 `json:"shared_exposures"` // saved by Options.ShareEqualRows
+
+	Phase  float64 `json:"phase_rad"` // of the reference since the calibration, at the last probe
+	Health float64 `json:"health"`    // of the last probe (calib.Drift)
+
+	rig.Stats
+}
+
+// Stats returns the counters. It does not wait for a projection.
+func (o *OPU) Stats() Stats {
+	o.statsMu.Lock()
+	s := o.stats
+	o.statsMu.Unlock()
+	s.Stats = o.rig.Stats()
+	return s
+}
+
+func (o *OPU) count(f func(*Stats)) {
+	o.statsMu.Lock()
+	f(&o.stats)
+	o.statsMu.Unlock()
+}

@@ -1,0 +1,94 @@
+package driver
+
+import "github.com/light-in-the-loop/opu/slm"
+
+// none marks the side of a row that has no feature and needs no exposure.
+const none = -1
+
+// row says which exposures make a row.
+type row struct{ plus, minus int }
+
+// plan is what one run shows for the rows at the head of a batch, with room for
+// its patterns and fields that is used again for every run.
+type plan struct {
+	layout  *slm.Layout
+	outputs int
+
+	rows      []row
+	exposures int
+	zeroRows  int
+	shared    int
+	oneSided  bool // a row needs the all-off field
+
+	patterns []*slm.Pattern // of the exposures
+	shown    []*slm.Pattern // the same, and the run's own behind them
+	fields   []complex64    // exposures x outputs
+	off      []complex64
+
+	index map[uint64]int // exposure of a pattern's hash, when equal ones may share
+}
+
+// ownExposures are the probe and the all-off pattern that a run may need beside
+// the rows.
+const ownExposures = 2
+
+func newPlan(l *slm.Layout, perRun, outputs int) plan {
+	return plan{
+		layout: l, outputs: outputs,
+		patterns: make([]*slm.Pattern, perRun-ownExposures),
+		fields:   make([]complex64, (perRun-ownExposures)*outputs),
+		off:      make([]complex64, outputs),
+		index:    map[uint64]int{},
+	}
+}
+
+// field is that of exposure k.
+func (p *plan) field(k int) []complex64 { return p.fields[k*p.outputs : (k+1)*p.outputs] }
+
+// fill plans as many rows from the head of x as one run holds: at least one,
+// since a row needs two exposures at most.
+func (p *plan) fill(x []int8, share bool) {
+	p.rows, p.exposures, p.zeroRows, p.shared, p.oneSided = p.rows[:0], 0, 0, 0, false
+	clear(p.index)
+	n := p.layout.Features()
+	for len(x) > 0 && p.exposures+2 <= len(p.patterns) {
+		var hasPlus, hasMinus bool
+		for _, v := range x[:n] {
+			hasPlus = hasPlus || v > 0
+			hasMinus = hasMinus || v < 0
+		}
+		r := row{none, none}
+		if hasPlus {
+			r.plus = p.expose(x[:n], +1, share)
+		}
+		if hasMinus {
+			r.minus = p.expose(x[:n], -1, share)
+		}
+		if !hasPlus && !hasMinus {
+			p.zeroRows++
+		}
+		p.oneSided = p.oneSided || hasPlus != hasMinus
+		p.rows = append(p.rows, r)
+		x = x[n:]
+	}
+}
+
+// expose adds an exposure of the features of one sign, or finds one to share.
+func (p *plan) expose(x []int8, sign int8, share bool) int {
+	k := p.exposures
+	if p.patterns[k] == nil {
+		p.patterns[k] = slm.NewPattern(p.layout.Chip())
+	}
+	pattern := p.patterns[k]
+	p.layout.Encode(pattern, x, sign)
+	if share {
+		hash := pattern.Hash()
+		if same, ok := p.index[hash]; ok && p.patterns[same].Equal(pattern) {
+			p.shared++
+			return same
+		}
+		p.index[hash] = k
+	}
+	p.exposures++
+	return k
+}
