@@ -1,60 +1,47 @@
 package holo
 
 import (
-	"encoding/binary"
 	"fmt"
 	"math"
-	"math/cmplx"
 )
 
-// Direct demodulates by the dot product of a patch of pixels with a kernel
-// (reference, section 2b). Outputs lie on a grid over the frame, one every Stride
-// pixels, row-major; a demodulator may stop after the first of them. Sums are exact
-// integers, so every implementation agrees bit for bit.
+// Direct demodulates by one dot product of a patch of pixels with a Kernel per
+// output, in exact integer arithmetic, touching each pixel while it is in the cache.
+// Outputs are in counts times weight. A Direct never changes after NewDirect and
+// may be used concurrently.
 //
-// Output i is the field at Position(i) with the reference's own phase there,
-// exp(-i 2 pi f.r): a constant turn of row i of the matrix, which no user of a
-// random matrix notices. Phase gives it, for comparison with the true field.
-//
-// Demodulate may be called from any number of goroutines and allocates nothing.
+// Patches lie on a regular grid, Kernel.Stride pixels apart, and all are weighed
+// alike, so the carrier is not turned back from patch to patch: output i is the
+// field times the phase exp(-i 2 pi f.p), p its Position. A constant phase per row
+// of B makes it another random matrix of the same kind and costs nothing; Phases
+// undoes it where the field itself is wanted.
 type Direct struct {
 	kernel        Kernel
 	width, height int
-	columns       int // of the grid
+	columns       int // of the output grid
 	outputs       int
-
-	// weights holds im<<32 + re of each tap: one multiplication by a pixel makes both
-	// products, and sums of them both sums, which unpack separates.
-	weights []int64
+	packed        []int64 // Im<<32 + Re of each tap
 }
 
-var _ Demodulator = (*Direct)(nil)
-
-// MaxOutputs is how many outputs a kernel has on frames of width x height pixels;
-// 0 if it does not fit.
-func MaxOutputs(k Kernel, width, height int) int {
-	if width < k.Taps || height < k.Taps || k.Stride < 1 {
-		return 0
-	}
-	return ((width-k.Taps)/k.Stride + 1) * ((height-k.Taps)/k.Stride + 1)
-}
-
-// NewDirect makes a demodulator of the first outputs of the grid.
+// NewDirect returns the demodulator of frames of the given size that yields the first
+// outputs of the grid, row by row; there can be MaxOutputs.
 func NewDirect(k Kernel, width, height, outputs int) (*Direct, error) {
 	if err := k.Check(); err != nil {
 		return nil, err
 	}
-	most := 0
-	if width <= maxSide && height <= maxSide {
-		most = MaxOutputs(k, width, height)
+	const most = 1 << 15
+	if width > most || height > most {
+		return nil, fmt.Errorf("cannot demodulate frames of %dx%d pixels: each side must be 1 to %d: %w", width, height, most, ErrImage)
 	}
-	if outputs < 1 || outputs > most {
-		return nil, fmt.Errorf("cannot demodulate %d outputs from frames of %dx%d pixels: 1 to %d are possible with %d taps every %d pixels: %w",
-			outputs, width, height, most, k.Taps, k.Stride, ErrInput)
+	if n := MaxOutputs(k, width, height); outputs < 1 || outputs > n {
+		return nil, fmt.Errorf("cannot make %d outputs: frames of %dx%d pixels with a kernel of %dx%d taps every %d pixels give 1 to %d; "+
+			"ask for fewer, or use a larger region of the sensor: %w", outputs, width, height, k.Taps, k.Taps, k.Stride, n, ErrOutputs)
 	}
-	d := &Direct{kernel: k, width: width, height: height, columns: (width-k.Taps)/k.Stride + 1, outputs: outputs}
-	for i := range k.Re {
-		d.weights = append(d.weights, int64(k.Im[i])<<32+int64(k.Re[i]))
+	d := &Direct{width: width, height: height, outputs: outputs, packed: make([]int64, k.Taps*k.Taps)}
+	d.kernel = Kernel{Taps: k.Taps, Stride: k.Stride, Re: append([]int8(nil), k.Re...), Im: append([]int8(nil), k.Im...)}
+	d.columns, _ = k.grid(width, height)
+	for i := range d.packed {
+		d.packed[i] = int64(k.Im[i])<<32 + int64(k.Re[i])
 	}
 	return d, nil
 }
@@ -62,90 +49,126 @@ func NewDirect(k Kernel, width, height, outputs int) (*Direct, error) {
 // Outputs implements Demodulator.
 func (d *Direct) Outputs() int { return d.outputs }
 
+// Grid is the number of columns of the output grid and of rows that hold outputs.
+func (d *Direct) Grid() (columns, rows int) {
+	return d.columns, (d.outputs + d.columns - 1) / d.columns
+}
+
 // Position is the centre of output i's patch, in pixels.
 func (d *Direct) Position(i int) (u, v float64) {
-	centre := float64(d.kernel.Taps-1) / 2
-	return float64(i%d.columns*d.kernel.Stride) + centre, float64(i/d.columns*d.kernel.Stride) + centre
+	s := float64(d.kernel.Stride)
+	return s*float64(i%d.columns) + d.kernel.centre(), s*float64(i/d.columns) + d.kernel.centre()
 }
 
-// Phase is the constant factor of output i, for a carrier: the field at Position
-// is the output divided by it.
-func (d *Direct) Phase(i int, b Band) complex128 {
-	u, v := d.Position(i)
-	return cmplx.Rect(1, -2*math.Pi*(b.Fu*u+b.Fv*v))
-}
-
-// Demodulate implements Demodulator. Outputs are in counts times the kernel's gain.
-func (d *Direct) Demodulate(dst []complex64, img Image) error {
-	if err := img.fits(d.width, d.height); err != nil {
-		return err
-	}
+// Phases writes exp(+i 2 pi f.p) for every output into dst, which must have Outputs
+// elements. Multiplied by them, outputs sample A exp(-i phi) S at their positions,
+// up to one factor that all have in common, as those of FFT do.
+func (d *Direct) Phases(dst []complex64, b Band) error {
 	if len(dst) != d.outputs {
-		return fmt.Errorf("cannot demodulate into %d outputs, there are %d: %w", len(dst), d.outputs, ErrInput)
+		return fmt.Errorf("cannot write the phases of %d outputs into %d values; the two must be equal: %w", d.outputs, len(dst), ErrOutputs)
 	}
-	for row := 0; len(dst) > 0; row++ {
-		line := dst[:min(d.columns, len(dst))]
-		pixels := img.Pix[row*d.kernel.Stride*img.Stride:]
-		switch {
-		case img.BitDepth > 8:
-			d.row16(line, pixels, img.Stride)
-		case d.kernel.Taps == 8:
-			d.row8x8(line, pixels, img.Stride)
-		default:
-			d.row8(line, pixels, img.Stride)
-		}
-		dst = dst[len(line):]
+	for i := range dst {
+		u, v := d.Position(i)
+		sin, cos := math.Sincos(2 * math.Pi * (b.Fu*u + b.Fv*v))
+		dst[i] = complex(float32(cos), float32(sin))
 	}
 	return nil
 }
 
-// unpack separates the two sums of packed products.
-func unpack(sum int64) complex64 {
-	re := int32(sum)
-	return complex(float32(re), float32((sum-int64(re))>>32))
+// Demodulate implements Demodulator.
+func (d *Direct) Demodulate(dst []complex64, img Image) error {
+	if err := img.fits(d.width, d.height, len(dst), d.outputs); err != nil {
+		return err
+	}
+	wide := img.bytesPerPixel() == 2
+	step := d.kernel.Stride * img.bytesPerPixel()
+	for pix := img.Pix; len(dst) > 0; {
+		row := dst[:min(d.columns, len(dst))]
+		switch {
+		case d.kernel.Taps == 8 && !wide:
+			dot8Narrow(row, pix, img.Stride, step, (*[64]int64)(d.packed))
+		case d.kernel.Taps == 8:
+			dot8Wide(row, pix, img.Stride, step, (*[64]int64)(d.packed))
+		case !wide:
+			dotNarrow(row, pix, img.Stride, step, d.packed, d.kernel.Taps)
+		default:
+			dotWide(row, pix, img.Stride, step, d.packed, d.kernel.Taps)
+		}
+		if dst = dst[len(row):]; len(dst) > 0 {
+			pix = pix[img.Stride*d.kernel.Stride:]
+		}
+	}
+	return nil
 }
 
-// row8x8 makes one row of outputs from 8-bit pixels with 8 x 8 taps.
-func (d *Direct) row8x8(dst []complex64, pixels []byte, stride int) {
-	w := (*[64]int64)(d.weights)
+// The four functions below compute one row of outputs, the first of which has its
+// patch at pix[0]; rows of pixels are stride bytes apart and patches step bytes. A
+// tap's real and imaginary weight share one multiplication: with both sums below
+// 2^31 in size, the lower half of the sum of packed products is the real part, and
+// the upper half the imaginary part less what the lower one has borrowed.
+
+func unpack(sum int64) complex64 {
+	re := int32(sum)
+	im := int32((sum - int64(re)) >> 32)
+	return complex(float32(re), float32(im))
+}
+
+func dot8Narrow(dst []complex64, pix []byte, stride, step int, w *[64]int64) {
 	for i := range dst {
-		at := i * d.kernel.Stride
-		var sum int64
-		for v := range 8 {
-			p := (*[8]byte)(pixels[at:])
-			k := (*[8]int64)(w[8*v:])
-			sum += k[0]*int64(p[0]) + k[1]*int64(p[1]) + k[2]*int64(p[2]) + k[3]*int64(p[3]) +
-				k[4]*int64(p[4]) + k[5]*int64(p[5]) + k[6]*int64(p[6]) + k[7]*int64(p[7])
-			at += stride
+		var even, odd int64 // two chains of additions
+		at := pix[i*step:]
+		for v := 0; v < 64; v += 8 {
+			p, r := (*[8]byte)(at), (*[8]int64)(w[v:])
+			even += int64(p[0])*r[0] + int64(p[2])*r[2] + int64(p[4])*r[4] + int64(p[6])*r[6]
+			odd += int64(p[1])*r[1] + int64(p[3])*r[3] + int64(p[5])*r[5] + int64(p[7])*r[7]
+			if v < 56 {
+				at = at[stride:]
+			}
 		}
-		dst[i] = unpack(sum)
+		dst[i] = unpack(even + odd)
 	}
 }
 
-// row8 is row8x8 for any number of taps.
-func (d *Direct) row8(dst []complex64, pixels []byte, stride int) {
-	taps := d.kernel.Taps
+func dot8Wide(dst []complex64, pix []byte, stride, step int, w *[64]int64) {
+	for i := range dst {
+		var even, odd int64
+		at := pix[i*step:]
+		for v := 0; v < 64; v += 8 {
+			p, r := (*[16]byte)(at), (*[8]int64)(w[v:])
+			for u := 0; u < 8; u += 2 {
+				even += int64(uint16(p[2*u])|uint16(p[2*u+1])<<8) * r[u]
+				odd += int64(uint16(p[2*u+2])|uint16(p[2*u+3])<<8) * r[u+1]
+			}
+			if v < 56 {
+				at = at[stride:]
+			}
+		}
+		dst[i] = unpack(even + odd)
+	}
+}
+
+func dotNarrow(dst []complex64, pix []byte, stride, step int, w []int64, taps int) {
 	for i := range dst {
 		var sum int64
 		for v := range taps {
-			p := pixels[i*d.kernel.Stride+v*stride:][:taps]
-			for u, w := range d.weights[v*taps:][:taps] {
-				sum += w * int64(p[u])
+			p, r := pix[i*step+v*stride:], w[v*taps:(v+1)*taps]
+			p = p[:len(r)]
+			for u, weight := range r {
+				sum += int64(p[u]) * weight
 			}
 		}
 		dst[i] = unpack(sum)
 	}
 }
 
-// row16 is row8 for pixels of two bytes.
-func (d *Direct) row16(dst []complex64, pixels []byte, stride int) {
-	taps := d.kernel.Taps
+func dotWide(dst []complex64, pix []byte, stride, step int, w []int64, taps int) {
 	for i := range dst {
 		var sum int64
 		for v := range taps {
-			p := pixels[2*i*d.kernel.Stride+v*stride:][:2*taps]
-			for u, w := range d.weights[v*taps:][:taps] {
-				sum += w * int64(binary.LittleEndian.Uint16(p[2*u:]))
+			p, r := pix[i*step+v*stride:], w[v*taps:(v+1)*taps]
+			p = p[:2*len(r)]
+			for u, weight := range r {
+				sum += int64(uint16(p[2*u])|uint16(p[2*u+1])<<8) * weight
 			}
 		}
 		dst[i] = unpack(sum)

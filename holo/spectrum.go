@@ -2,86 +2,111 @@ package holo
 
 import (
 	"fmt"
+	"math"
 
 	"gonum.org/v1/gonum/dsp/fourier"
-
-	"github.com/light-in-the-loop/opu/internal/parallel"
 )
 
-// Spectrum averages the power spectra of frames, less that of their mean: what
-// all frames share (the reference, its dirt, stray light) vanishes, and terms that
-// depend on the pattern remain (reference, section 6a). One goroutine at a time.
+// Spectrum is the mean power spectrum of a set of frames under a Hann window, less
+// the spectrum of their mean frame: the reference beam, its dirt and static stray
+// light vanish, and what remains is what the patterns change. It takes frames one
+// by one and keeps none. It must not be used concurrently.
 type Spectrum struct {
-	width, height    int
-	frames           int
-	windowU, windowV []float64
-	plane            []complex128 // transform of the present frame, height x width
-	sum              []complex128
-	power            []float64
+	width, height int
+	frames        int
+	rows          *fourier.FFT
+	columns       *fourier.CmplxFFT
+	windowU       []float64
+	windowV       []float64
+
+	counts []float64    // one row
+	half   []complex128 // columns 0 to width/2 of one frame's transform, one after the other
+	line   []complex128
+	sum    []complex128 // over the frames, of half
+	power  []float64    // over the frames, of |half|^2
 }
 
-// NewSpectrum is for frames of width x height pixels.
+// NewSpectrum returns an empty spectrum for frames of the given size.
 func NewSpectrum(width, height int) (*Spectrum, error) {
-	if width < 2 || height < 2 || width > maxSide || height > maxSide {
-		return nil, fmt.Errorf("cannot take the spectrum of %dx%d pixels: each side must be 2 to %d: %w", width, height, maxSide, ErrInput)
+	const most = 1 << 15
+	if width < 2 || height < 2 || width > most || height > most {
+		return nil, fmt.Errorf("cannot take the spectrum of frames of %dx%d pixels: each side must be 2 to %d: %w", width, height, most, ErrImage)
 	}
-	n := width * height
-	return &Spectrum{
+	s := &Spectrum{
 		width: width, height: height,
-		windowU: tukey(width, 0.5), windowV: tukey(height, 0.5),
-		plane: make([]complex128, n), sum: make([]complex128, n), power: make([]float64, n),
-	}, nil
+		rows: fourier.NewFFT(width), columns: fourier.NewCmplxFFT(height),
+		windowU: make([]float64, width), windowV: make([]float64, height),
+		counts: make([]float64, width), line: make([]complex128, width/2+1),
+	}
+	// Scaled so that white noise of variance x has the level x in every bin.
+	for _, w := range [][]float64{s.windowU, s.windowV} {
+		sum := 0.0
+		for n := range w {
+			w[n] = tukey(n, len(w), 0.5)
+			sum += w[n] * w[n]
+		}
+		for n := range w {
+			w[n] /= math.Sqrt(sum)
+		}
+	}
+	n := len(s.line) * height
+	s.half, s.sum, s.power = make([]complex128, n), make([]complex128, n), make([]float64, n)
+	return s, nil
 }
 
-// Add takes one frame.
+// Add takes one more frame. It allocates nothing.
 func (s *Spectrum) Add(img Image) error {
-	if err := img.fits(s.width, s.height); err != nil {
+	if img.Width != s.width || img.Height != s.height {
+		return fmt.Errorf("cannot add an image of %dx%d pixels to a spectrum of %dx%d: %w", img.Width, img.Height, s.width, s.height, ErrImage)
+	}
+	if err := img.Check(); err != nil {
 		return err
 	}
-	const block = 16 // lines that one call transforms
-	parallel.Do((s.height+block-1)/block, func(b int) {
-		fft, pixels := fourier.NewCmplxFFT(s.width), make([]float64, s.width)
-		for v := b * block; v < min(s.height, (b+1)*block); v++ {
-			img.row(pixels, v)
-			line := s.plane[v*s.width : (v+1)*s.width]
-			for u, x := range pixels {
-				line[u] = complex(x*s.windowU[u]*s.windowV[v], 0)
-			}
-			fft.Coefficients(line, line)
+	for v := range s.height {
+		img.row(s.counts, v)
+		for u := range s.counts {
+			s.counts[u] *= s.windowU[u] * s.windowV[v]
 		}
-	})
-	parallel.Do((s.width+block-1)/block, func(b int) {
-		fft, line := fourier.NewCmplxFFT(s.height), make([]complex128, s.height)
-		for u := b * block; u < min(s.width, (b+1)*block); u++ {
-			for v := range line {
-				line[v] = s.plane[v*s.width+u]
-			}
-			fft.Coefficients(line, line)
-			for v, z := range line {
-				i := v*s.width + u
-				s.sum[i] += z
-				s.power[i] += real(z)*real(z) + imag(z)*imag(z)
-			}
+		s.rows.Coefficients(s.line, s.counts)
+		for i, z := range s.line {
+			s.half[i*s.height+v] = z
 		}
-	})
+	}
+	for i := range s.line {
+		column := s.half[i*s.height : (i+1)*s.height]
+		s.columns.Coefficients(column, column)
+	}
+	for i, z := range s.half {
+		s.sum[i] += z
+		s.power[i] += real(z)*real(z) + imag(z)*imag(z)
+	}
 	s.frames++
 	return nil
 }
 
-// Frames is how many frames were added.
+// Frames is the number of frames added.
 func (s *Spectrum) Frames() int { return s.frames }
 
-// Power is the mean power spectrum of the frames' deviations from their mean, in
-// counts squared, height x width, row-major, bin 0 first (see Frequency). With
-// fewer than two frames it is that of the frame itself.
+// Power returns the spectrum in counts squared: width*height values in the order of
+// the DFT, row-major, so that the value at index j*width + i belongs to the frequency
+// (i/width, j/height), from 0.5 on less 1. White noise of variance x has the level
+// x. Fewer than two frames differ in nothing, and all is zero.
 func (s *Spectrum) Power() []float64 {
-	out := make([]float64, len(s.power))
-	n := float64(max(1, s.frames))
-	for i, p := range s.power {
-		out[i] = p / n
-		if s.frames > 1 {
-			re, im := real(s.sum[i])/n, imag(s.sum[i])/n
-			out[i] = max(0, out[i]-re*re-im*im)
+	out := make([]float64, s.width*s.height)
+	if s.frames < 2 {
+		return out
+	}
+	n := float64(s.frames)
+	for j := range s.height {
+		for i := range s.width {
+			// The transform of real numbers at -k is the conjugate of that at k.
+			a, b := i, j
+			if i > s.width/2 {
+				a, b = s.width-i, (s.height-j)%s.height
+			}
+			at := a*s.height + b
+			z := s.sum[at]
+			out[j*s.width+i] = math.Max(0, (s.power[at]-(real(z)*real(z)+imag(z)*imag(z))/n)/(n-1))
 		}
 	}
 	return out
