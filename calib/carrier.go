@@ -67,7 +67,7 @@ func FindCarrier(power []float64, width, height int) (holo.Band, Sideband, error
 			"check that the reference beam reaches the camera, that the fringes are not washed out, and the light: %w",
 			band.Fu, band.Fv, band.R, quality.PowerDB, minSideband, ErrNoCarrier)
 	}
-	if err := band.Check(bandSlack); err != nil {
+	if err := band.CheckWithin(bandSlack); err != nil {
 		return band, quality, fmt.Errorf("%w: %w", err, ErrNoCarrier)
 	}
 	return band, quality, nil
@@ -138,7 +138,7 @@ func (p *plane) matchDiscs() holo.Band {
 		for v := 0; v <= p.height/2; v++ {
 			fv := float64(v) / float64(p.height)
 			for u := range p.width {
-				fu := holo.Frequency(u, p.width)
+				fu := wrap(float64(u) / float64(p.width))
 				if math.Hypot(fu, fv) < centreExcluded*r {
 					continue
 				}
@@ -172,17 +172,14 @@ type bin struct{ du, dv, power float64 } // cycles per pixel from the centre
 func (p *plane) near(b holo.Band, from, to float64) []bin {
 	var bins []bin
 	for v := range p.height {
-		dv := holo.TorusDistance(0, float64(v)/float64(p.height), 0, b.Fv)
-		if dv > to {
+		dv := wrap(float64(v)/float64(p.height) - b.Fv)
+		if math.Abs(dv) > to {
 			continue
 		}
 		for u := range p.width {
-			du := float64(u)/float64(p.width) - b.Fu
-			du -= math.Round(du)
-			signed := float64(v)/float64(p.height) - b.Fv
-			signed -= math.Round(signed)
+			du := wrap(float64(u)/float64(p.width) - b.Fu)
 			if d := math.Hypot(du, dv); d >= from && d <= to {
-				bins = append(bins, bin{du, signed, p.power[v*p.width+u]})
+				bins = append(bins, bin{du, dv, p.power[v*p.width+u]})
 			}
 		}
 	}
@@ -262,10 +259,18 @@ func quantile(x []float64, q float64) float64 {
 
 // halfPlane wraps a band to the torus and picks the carrier, not its negative.
 func halfPlane(b holo.Band) holo.Band {
-	b.Fu -= math.Round(b.Fu)
-	b.Fv -= math.Round(b.Fv)
+	b.Fu, b.Fv = wrap(b.Fu), wrap(b.Fv)
 	if b.Fv < 0 || b.Fv == 0 && b.Fu < 0 {
 		b.Fu, b.Fv = -b.Fu, -b.Fv
 	}
 	return b
 }
+
+// wrap brings a frequency into -0.5 to 0.5.
+func wrap(f float64) float64 { return f - math.Round(f) }
+
+// wrap brings a frequency to -0.5 .. 0.5: sampled frequencies repeat with period 1.
+func wrap(f float64) float64 { return f - math.Round(f) }
+
+// frequency is that of bin i of a DFT of length n.
+func frequency(i, n int) float64 { return wrap(float64(i) / float64(n)) }
