@@ -1,6 +1,7 @@
 package holo
 
 import (
+	"encoding/binary"
 	"fmt"
 	"math"
 )
@@ -116,32 +117,27 @@ func unpack(sum int64) complex64 {
 func dot8Narrow(dst []complex64, pix []byte, stride, step int, w *[64]int64) {
 	for i := range dst {
 		var even, odd int64 // two chains of additions
-		at := pix[i*step:]
+		at := i * step
 		for v := 0; v < 64; v += 8 {
-			p, r := (*[8]byte)(at), (*[8]int64)(w[v:])
+			p, r := (*[8]byte)(pix[at:]), (*[8]int64)(w[v:])
 			even += int64(p[0])*r[0] + int64(p[2])*r[2] + int64(p[4])*r[4] + int64(p[6])*r[6]
 			odd += int64(p[1])*r[1] + int64(p[3])*r[3] + int64(p[5])*r[5] + int64(p[7])*r[7]
-			if v < 56 {
-				at = at[stride:]
-			}
+			at += stride
 		}
 		dst[i] = unpack(even + odd)
 	}
 }
 
 func dot8Wide(dst []complex64, pix []byte, stride, step int, w *[64]int64) {
+	count := func(p []byte) int64 { return int64(binary.LittleEndian.Uint16(p)) }
 	for i := range dst {
 		var even, odd int64
-		at := pix[i*step:]
+		at := i * step
 		for v := 0; v < 64; v += 8 {
-			p, r := (*[16]byte)(at), (*[8]int64)(w[v:])
-			for u := 0; u < 8; u += 2 {
-				even += int64(uint16(p[2*u])|uint16(p[2*u+1])<<8) * r[u]
-				odd += int64(uint16(p[2*u+2])|uint16(p[2*u+3])<<8) * r[u+1]
-			}
-			if v < 56 {
-				at = at[stride:]
-			}
+			p, r := (*[16]byte)(pix[at:]), (*[8]int64)(w[v:])
+			even += count(p[0:])*r[0] + count(p[4:])*r[2] + count(p[8:])*r[4] + count(p[12:])*r[6]
+			odd += count(p[2:])*r[1] + count(p[6:])*r[3] + count(p[10:])*r[5] + count(p[14:])*r[7]
+			at += stride
 		}
 		dst[i] = unpack(even + odd)
 	}
@@ -168,7 +164,7 @@ func dotWide(dst []complex64, pix []byte, stride, step int, w []int64, taps int)
 			p, r := pix[i*step+v*stride:], w[v*taps:(v+1)*taps]
 			p = p[:2*len(r)]
 			for u, weight := range r {
-				sum += int64(uint16(p[2*u])|uint16(p[2*u+1])<<8) * weight
+				sum += int64(binary.LittleEndian.Uint16(p[2*u:])) * weight
 			}
 		}
 		dst[i] = unpack(sum)
