@@ -1,0 +1,140 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/light-in-the-loop/opu/calib"
+	"github.com/light-in-the-loop/opu/driver"
+	"github.com/light-in-the-loop/opu/holo"
+	"github.com/light-in-the-loop/opu/rig"
+	"github.com/light-in-the-loop/opu/sim"
+	"github.com/light-in-the-loop/opu/slm"
+)
+
+// errNoDevice: no OPU was named, or none is there.
+var errNoDevice = errors.New("no device")
+
+// benchFlags say which OPU a command works on, and how it is calibrated.
+type benchFlags struct {
+	sim         string
+	seed        uint64
+	calibration string
+	layout      string
+}
+
+func (b *benchFlags) register(c *cobra.Command) {
+	f := c.Flags()
+	f.StringVar(&b.sim, "sim", "", "run a simulated bench: "+strings.Join(sim.Presets(), ", "))
+	f.Lookup("sim").NoOptDefVal = "good"
+	f.Uint64Var(&b.seed, "seed", 1, "seed of everything random, the simulated bench included")
+	f.StringVar(&b.calibration, "calibration", "", "use a calibration `file` instead of calibrating")
+	f.StringVar(&b.layout, "layout", "blocks", "how features lie on the DMD: blocks, lines, scattered")
+}
+
+// need is what a command needs of an OPU.
+type need struct {
+	features int
+	outputs  int // complex; 0: as many as there are
+}
+
+// table is an opened bench.
+type table struct {
+	rig  *rig.Rig
+	kind slm.Kind
+	sim  *sim.Bench // nil on real hardware
+}
+
+// The simulated bench grows with what is asked of it, up to this: frames of 16 Mpx.
+const maxSimSide = 4096
+
+// open opens the bench that the flags name, large enough for what is needed.
+func (b *benchFlags) open(stderr io.Writer, n need) (*table, error) {
+	kind, err := slm.ParseKind(b.layout)
+	if err != nil {
+		return nil, usage("--layout: %v", err)
+	}
+	if b.sim == "" {
+		return nil, fmt.Errorf("cannot find an optical processing unit: drivers for real devices are not part of this version; use --sim for a simulated bench: %w", errNoDevice)
+	}
+	c, err := sim.Preset(b.sim, b.seed)
+	if err != nil {
+		return nil, usage("--sim: %v", err)
+	}
+	size := holo.Kernel{Taps: kernelTaps, Stride: kernelStride}
+	for holo.MaxOutputs(size, c.Width, c.Height) < n.outputs {
+		if c.Width, c.Height = 2*c.Width, 2*c.Height; c.Width > maxSimSide {
+			return nil, usage("%d outputs need a sensor of more than %dx%d pixels, the largest that is simulated", n.outputs, maxSimSide, maxSimSide)
+		}
+	}
+	for c.Chip.Mirrors() < 4*n.features {
+		c.Chip.Width, c.Chip.Height = 2*c.Chip.Width, 2*c.Chip.Height
+	}
+	bench, err := sim.New(c)
+	if err != nil {
+		return nil, usage("%v", err)
+	}
+	r, err := rig.New(bench.DMD(), bench.Camera(), rig.Config{Shutter: bench})
+	if err != nil {
+		return nil, err
+	}
+	return &table{rig: r, kind: kind, sim: bench}, nil
+}
+
+// The kernel of this program: 8x8 taps, an output every 4 pixels (performance
+// notes, section 4).
+const kernelTaps, kernelStride = 8, 4
+
+// calibrate learns a calibration, or loads the one that the flags name.
+func (b *benchFlags) calibrate(ctx context.Context, t *table, n need, p *progress) (*calib.Calibration, error) {
+	if b.calibration != "" {
+		cal, err := calib.Load(b.calibration)
+		if err != nil {
+			return nil, err
+		}
+		if cal.Layout.Features != n.features || cal.Outputs < n.outputs {
+			return nil, usage("the calibration %s is for %d inputs and %d outputs, %d and %d are needed; calibrate anew",
+				b.calibration, cal.Layout.Features, cal.Outputs, n.features, n.outputs)
+		}
+		return cal, nil
+	}
+	cal, err := calib.Learn(ctx, t.rig, calib.Options{
+		Layout:  slm.LayoutSpec{Kind: t.kind, Features: n.features, Seed: b.seed},
+		Outputs: n.outputs, Seed: b.seed, Taps: kernelTaps, Stride: kernelStride,
+		Progress: func(stage string) { p.to(0, "calibrating: "+stage) },
+	})
+	if err == nil {
+		p.line("calibrated: %s", summary(cal))
+	}
+	return cal, err
+}
+
+// summary is a calibration in one line.
+func summary(c *calib.Calibration) string {
+	return fmt.Sprintf("carrier (%.4f, %.4f), radius %.4f cycles per pixel, SNR %.1f dB, %d x %d, epoch %s",
+		c.Carrier.Fu, c.Carrier.Fv, c.Carrier.Radius, c.Quality.SNR, c.Outputs, c.Layout.Features, c.Epoch())
+}
+
+// opu opens and calibrates an OPU in one go.
+func (b *benchFlags) opu(ctx context.Context, stderr io.Writer, n need, p *progress, o driver.Options) (*driver.OPU, *table, error) {
+	t, err := b.open(stderr, n)
+	if err != nil {
+		return nil, nil, err
+	}
+	cal, err := b.calibrate(ctx, t, n, p)
+	if err != nil {
+		t.rig.Close()
+		return nil, nil, err
+	}
+	opu, err := driver.New(ctx, t.rig, cal, o)
+	if err != nil {
+		t.rig.Close()
+		return nil, nil, err
+	}
+	return opu, t, nil
+}

@@ -1,0 +1,132 @@
+package main
+
+import (
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"github.com/light-in-the-loop/opu/calib"
+	"github.com/light-in-the-loop/opu/sim"
+)
+
+// benchTruth is what a simulated bench knows of itself, for reports only.
+type benchTruth struct {
+	Carrier [2]float64 `json:"carrier"`
+	Radius  float64    `json:"radius"`
+	Rho     float64    `json:"rho"`
+}
+
+func truthOf(b *sim.Bench) *benchTruth {
+	if b == nil {
+		return nil
+	}
+	t := b.Truth()
+	return &benchTruth{t.Carrier, t.Radius, t.Rho}
+}
+
+func newCalibrate() *cobra.Command {
+	var b benchFlags
+	var out format
+	var n need
+	var file string
+	c := &cobra.Command{
+		Use:   "calibrate",
+		Short: "Learn the carrier, the exposure, the noise and the scale of an OPU",
+		Long: `Learn from frames alone what an OPU's frames mean: exposure and black level, the
+carrier of the reference beam and the radius of the speckle's sideband, the kernel
+of the demodulator, noise and scale. The result names one random matrix (its
+epoch); whoever uses the file again gets the same matrix, as long as the medium
+stays the same.`,
+		Args: noArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			if err := out.check(); err != nil {
+				return err
+			}
+			if b.calibration != "" {
+				return usage("calibrate makes a calibration; --calibration is for the other commands")
+			}
+			if n.features < 1 || n.outputs < 0 {
+				return usage("--features %d --outputs %d: at least one feature, and no negative outputs", n.features, n.outputs)
+			}
+			if file != "" {
+				if err := writableFile(file); err != nil {
+					return err
+				}
+			}
+			t, err := b.open(c.ErrOrStderr(), n)
+			if err != nil {
+				return err
+			}
+			defer t.rig.Close()
+			p := newProgress(c.ErrOrStderr(), -1)
+			cal, err := b.calibrate(c.Context(), t, n, p)
+			p.done()
+			if err != nil {
+				return err
+			}
+			if file != "" {
+				if err := cal.Save(file); err != nil {
+					return err
+				}
+			}
+			result := calibrationResult(cal)
+			result.Truth = truthOf(t.sim)
+			return out.print(c.OutOrStdout(), result, func(w io.Writer) {
+				printCalibration(w, cal)
+				if result.Truth != nil {
+					fmt.Fprintf(w, "simulated bench %q; its truth: carrier (%.4f, %.4f), radius %.4f, rho %.2f\n",
+						b.sim, result.Truth.Carrier[0], result.Truth.Carrier[1], result.Truth.Radius, result.Truth.Rho)
+				}
+				if file != "" {
+					fmt.Fprintf(w, "saved to %s\n", file)
+				}
+			})
+		},
+	}
+	b.register(c)
+	out.register(c)
+	c.Flags().IntVar(&n.features, "features", 10, "length of the vectors to project")
+	c.Flags().IntVar(&n.outputs, "outputs", 0, "complex outputs (0: as many as the sensor gives)")
+	c.Flags().StringVar(&file, "out", "", "`file` to save the calibration to")
+	return c
+}
+
+// calibrationReport is a calibration as programs read it.
+type calibrationReport struct {
+	Carrier         [2]float64  `json:"carrier"` // fu, fv, cycles per pixel
+	Radius          float64     `json:"radius"`
+	SidebandDB      float64     `json:"sideband_db"`
+	SNRDB           float64     `json:"snr_db"`
+	LinearityDB     float64     `json:"linearity_db"`
+	RepeatabilityDB float64     `json:"repeatability_db"`
+	Saturated       float64     `json:"saturated"`
+	Rho             float64     `json:"rho"`
+	ExposureUS      float64     `json:"exposure_us"`
+	Features        int         `json:"features"`
+	Outputs         int         `json:"outputs"`
+	EpochOfB        string      `json:"epoch_of_b"`
+	Truth           *benchTruth `json:"truth,omitempty"`
+}
+
+func calibrationResult(c *calib.Calibration) calibrationReport {
+	return calibrationReport{
+		Carrier: [2]float64{c.Carrier.Fu, c.Carrier.Fv}, Radius: c.Carrier.Radius, SidebandDB: c.Carrier.SidebandDB,
+		SNRDB: c.Quality.SNR, LinearityDB: c.Quality.Linearity, RepeatabilityDB: c.Quality.Repeatability,
+		Saturated: c.Levels.Saturated, Rho: c.Quality.Rho,
+		ExposureUS: float64(c.Settings.Exposure.Microseconds()),
+		Features:   c.Layout.Features, Outputs: c.Outputs, EpochOfB: c.Epoch(),
+	}
+}
+
+func printCalibration(w io.Writer, c *calib.Calibration) {
+	fmt.Fprintf(w, "epoch       %s, learnt %s on %s and %s\n", c.Epoch(), c.Created.Local().Format("2006-01-02 15:04:05"), c.SLM.Model, c.Camera.Model)
+	fmt.Fprintf(w, "matrix      %d complex outputs x %d inputs (%s, %d mirrors each)\n", c.Outputs, c.Layout.Features, c.Layout.Kind, c.Layout.Area)
+	fmt.Fprintf(w, "carrier     (%.4f, %.4f) cycles per pixel, %.2f radii from zero\n", c.Carrier.Fu, c.Carrier.Fv, c.Carrier.Band().FromZero()/c.Carrier.Radius)
+	fmt.Fprintf(w, "sideband    radius %.4f cycles per pixel, %.1f dB over the floor\n", c.Carrier.Radius, c.Carrier.SidebandDB)
+	fmt.Fprintf(w, "light       exposure %v in a period of %v; levels: black %.1f, mirrors off %.1f, half on %.1f of %d counts; %.2g %% saturated\n",
+		c.Settings.Exposure, c.Settings.Period, c.Levels.Black, c.Levels.Off, c.Levels.Half, 1<<c.Settings.BitDepth-1, 100*c.Levels.Saturated)
+	fmt.Fprintf(w, "reference   %.2f times the power of half-on speckle\n", c.Quality.Rho)
+	fmt.Fprintf(w, "quality     SNR %.1f dB (half-on, one exposure), linearity %.1f dB, repeatability %.1f dB\n",
+		c.Quality.SNR, c.Quality.Linearity, c.Quality.Repeatability)
+}

@@ -1,0 +1,90 @@
+package dfa
+
+import (
+	"fmt"
+	"image/color"
+	"io"
+	"time"
+
+	"gonum.org/v1/plot"
+	"gonum.org/v1/plot/plotter"
+	"gonum.org/v1/plot/vg"
+	"gonum.org/v1/plot/vg/draw"
+)
+
+// Curve is the picture of a run: accuracy by epoch, while training and on the test
+// set, beside the control.
+type Curve struct {
+	Result    *Result
+	Frozen    *float64 // test accuracy with frozen hidden layers, if known
+	Simulated bool     // the optics were simulated, and the title says so
+}
+
+var (
+	testColor   = color.RGBA{0x1b, 0x5e, 0xa8, 0xff}
+	trainColor  = color.RGBA{0xe0, 0x8a, 0x1e, 0xff}
+	frozenColor = color.RGBA{0x80, 0x80, 0x80, 0xff}
+)
+
+// WritePNG draws the curve.
+func (c Curve) WritePNG(w io.Writer) error {
+	r := c.Result
+	p := plot.New()
+	source := r.Feedback
+	if c.Simulated {
+		source += ", simulated bench"
+	}
+	p.Title.Text = fmt.Sprintf("%s: feedback %s, error %s, seed %d\nbatch %d, rate %g %s, B %s, %s",
+		r.Dataset, source, r.Error, r.Seed, r.Batch, r.Rate, r.Schedule, r.EpochOfB, time.Now().Format(time.DateOnly))
+	p.X.Label.Text, p.Y.Label.Text = "epoch", "accuracy (%)"
+	p.X.Min, p.X.Max = 0.5, float64(max(1, len(r.History)))+0.5
+	p.X.Tick.Marker = plot.TickerFunc(func(lo, hi float64) (ticks []plot.Tick) {
+		for e := 1; float64(e) <= hi; e++ {
+			if float64(e) >= lo {
+				ticks = append(ticks, plot.Tick{Value: float64(e), Label: fmt.Sprint(e)})
+			}
+		}
+		return ticks
+	})
+	p.Add(plotter.NewGrid())
+	p.Legend.Left, p.Legend.Top = false, false
+	var train, test plotter.XYs
+	for _, e := range r.History {
+		train = append(train, plotter.XY{X: float64(e.Epoch), Y: 100 * e.TrainAccuracy})
+		test = append(test, plotter.XY{X: float64(e.Epoch), Y: 100 * e.TestAccuracy})
+	}
+	for _, curve := range []struct {
+		name  string
+		xys   plotter.XYs
+		color color.Color
+	}{{"while training", train, trainColor}, {fmt.Sprintf("test (%.2f %% at the end)", 100*r.TestAccuracy), test, testColor}} {
+		if len(curve.xys) == 0 {
+			continue
+		}
+		line, points, err := plotter.NewLinePoints(curve.xys)
+		if err != nil {
+			return fmt.Errorf("cannot draw the learning curve: %w", err)
+		}
+		line.Color, line.Width = curve.color, vg.Points(1.5)
+		points.Color, points.Shape = curve.color, draw.CircleGlyph{}
+		p.Add(line, points)
+		p.Legend.Add(curve.name, line, points)
+	}
+	if c.Frozen != nil {
+		line, err := plotter.NewLine(plotter.XYs{{X: p.X.Min, Y: 100 * *c.Frozen}, {X: p.X.Max, Y: 100 * *c.Frozen}})
+		if err != nil {
+			return fmt.Errorf("cannot draw the learning curve: %w", err)
+		}
+		line.Color, line.Dashes = frozenColor, []vg.Length{vg.Points(4), vg.Points(3)}
+		p.Add(line)
+		p.Legend.Add(fmt.Sprintf("frozen hidden layers (%.2f %%)", 100**c.Frozen), line)
+	}
+	p.Y.Min -= 1
+	p.Y.Max = min(100, p.Y.Max+0.5)
+	canvas, err := p.WriterTo(16*vg.Centimeter, 10*vg.Centimeter, "png")
+	if err != nil {
+		return fmt.Errorf("cannot draw the learning curve: %w", err)
+	}
+	_, err = canvas.WriteTo(w)
+	return err
+}
