@@ -5,6 +5,8 @@ import (
 	"math"
 	"math/cmplx"
 	"math/rand/v2"
+	"slices"
+	"sync"
 	"testing"
 	"time"
 )
@@ -266,6 +268,80 @@ func TestDirectStatistics(t *testing.T) {
 	if corr > p.Neighbour+0.05 || p.Neighbour > 0.25 {
 		t.Errorf("neighbours correlate by %.3f, predicted at most %.3f", corr, p.Neighbour)
 	}
+}
+
+// Predict is right about how much of an output is linear, shot noise included. The
+// fields S and -S tell the parts apart: what is odd is linear, what is even is not.
+func TestPredictAgainstFrames(t *testing.T) {
+	const n = 256
+	rnd := newRand(t, 17)
+	b := Band{0.33, 0.325, 0.15}
+	for _, electrons := range []float64{100, 1000, 4000} {
+		design := Design{Band: b, Rho: 4, MeanElectrons: electrons, ReadNoise: 10, FullWell: 20000}
+		k, err := DesignKernel(design)
+		if err != nil {
+			t.Fatal(err)
+		}
+		d, err := NewDirect(k, n, n, MaxOutputs(k, n, n))
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := filteredSpeckle(rnd, n, n, b.R, false, func(ku, kv float64) complex128 {
+			return complex(sinc(ku-b.Fu)*sinc(kv-b.Fv), 0)
+		})
+		minus := make([]complex128, len(s))
+		for i := range s {
+			minus[i] = -s[i]
+		}
+		// The filter weakens |S|^2 as well, which the prediction does not; hence 1.2 dB.
+		c := camera{width: n, height: n, band: b, rho: 4, electrons: electrons, fullWell: 20000, bits: 8, noise: rnd, readNoise: 10}
+		z, again, opposite := demodulate(t, d, c.expose(s)), demodulate(t, d, c.expose(s)), demodulate(t, d, c.expose(minus))
+		c.noise, c.bits = nil, 16 // 256 times as many counts
+		off := demodulate(t, d, c.expose(nil))
+		var odd, even, noise float64
+		for i := range z {
+			odd += sq(complex128(z[i]-opposite[i]) / 2)
+			even += sq(complex128(z[i]+opposite[i])/2 - complex128(off[i])*255/65535)
+			noise += sq(complex128(z[i]-again[i])) / 2
+		}
+		got := 10 * math.Log10((odd-noise/2)/(even+noise/2))
+		p, err := design.Predict(k)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Logf("%g electrons: %.2f dB, predicted %.2f dB", electrons, got, p.LinearDB)
+		if math.Abs(got-p.LinearDB) > 1.2 {
+			t.Errorf("%g electrons: %.2f dB, predicted %.2f dB", electrons, got, p.LinearDB)
+		}
+	}
+}
+
+// One Direct serves many goroutines.
+func TestDirectConcurrently(t *testing.T) {
+	rnd := newRand(t, 18)
+	k := randomKernel(rnd, 8, 4)
+	d, err := NewDirect(k, 64, 64, 225)
+	if err != nil {
+		t.Fatal(err)
+	}
+	img := Image{Pix: make([]byte, 4096), Width: 64, Height: 64, Stride: 64, BitDepth: 8}
+	for i := range img.Pix {
+		img.Pix[i] = byte(rnd.Uint32())
+	}
+	want := plain(k, img, 225)
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			z := make([]complex64, 225)
+			for range 20 {
+				if err := d.Demodulate(z, img); err != nil || !slices.Equal(z, want) {
+					t.Errorf("a concurrent result differs (error %v)", err)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
 }
 
 func TestDirectRefuses(t *testing.T) {

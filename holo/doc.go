@@ -43,7 +43,9 @@
 // Spectrum is the mean power spectrum of a set of frames, which shows where the band
 // lies.
 //
-// "Reference" in comments means docs/reference/holography-and-dfa.md.
+// The method is that of E. Cuche, P. Marquet and C. Depeursinge, Spatial filtering
+// for zero-order and twin-image elimination in digital off-axis holography, Applied
+// Optics 39, 4070 (2000).
 package holo
 
 // A Demodulator makes complex outputs out of frames of one size.
