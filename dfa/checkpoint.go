@@ -1,18 +1,12 @@
 package dfa
 
 import (
-	"crypto/sha256"
-	"encoding/binary"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"io"
-	"math"
 	"os"
 	"path/filepath"
-	"slices"
 
-	"github.com/light-in-the-loop/opu/internal/atomicfile"
 	"github.com/light-in-the-loop/opu/internal/safetensors"
 )
 
@@ -22,17 +16,23 @@ const CheckpointName = "checkpoint.safetensors"
 const (
 	checkpointFormat = "opu-checkpoint 1"
 	stateKey         = "state"
-	checksumKey      = "sha256" // of the state and all tensors
 )
 
 // state is what a checkpoint holds beside weights and moments. Random numbers need
 // none: their streams are named by seed, epoch and step.
 type state struct {
-	Result Result  `json:"result"`
-	Epoch  int     `json:"epoch"` // next step to make
-	Step   int     `json:"step"`
-	Loss   float64 `json:"loss"` // of the epoch so far
-	Right  int     `json:"right"`
+	Result Result      `json:"result"`
+	Data   fingerprint `json:"data"`
+	Epoch  int         `json:"epoch"` // next step to make
+	Step   int         `json:"step"`
+	Loss   float64     `json:"loss"` // of the epoch so far
+	Right  int         `json:"right"`
+}
+
+// fingerprint tells data sets of the same name apart.
+type fingerprint struct {
+	Samples   int
+	Mean, Std float64
 }
 
 // arrays are the arrays of a checkpoint, in the order of the file.
@@ -53,20 +53,8 @@ func (t *trainer) arrays() []safetensors.Tensor {
 	return all
 }
 
-func checksum(state string, arrays []safetensors.Tensor) string {
-	h := sha256.New()
-	io.WriteString(h, state)
-	buf := make([]byte, 0, 1<<14)
-	for _, a := range arrays {
-		for part := range slices.Chunk(a.Data, cap(buf)/4) {
-			buf = buf[:0]
-			for _, x := range part {
-				buf = binary.LittleEndian.AppendUint32(buf, math.Float32bits(x))
-			}
-			h.Write(buf)
-		}
-	}
-	return hex.EncodeToString(h.Sum(nil))
+func (t *trainer) fingerprint() fingerprint {
+	return fingerprint{len(t.data.Train.Y), t.data.Mean, t.data.Std}
 }
 
 // save writes a checkpoint, if there is a place for it.
@@ -74,29 +62,19 @@ func (t *trainer) save() error {
 	if t.options.Dir == "" {
 		return nil
 	}
-	text, err := json.Marshal(state{t.result, t.epoch, t.step, t.loss, t.right})
+	text, err := json.Marshal(state{t.result, t.fingerprint(), t.epoch, t.step, t.loss, t.right})
 	if err != nil {
 		return fmt.Errorf("cannot save a checkpoint: %w", err)
 	}
-	arrays := t.arrays()
-	f := safetensors.File{
-		Metadata: map[string]string{formatKey: checkpointFormat, stateKey: string(text), checksumKey: checksum(string(text), arrays)},
-		Tensors:  arrays,
-	}
-	return atomicfile.Write(filepath.Join(t.options.Dir, CheckpointName), func(w io.Writer) error { return safetensors.Write(w, f) })
+	f := safetensors.File{Metadata: map[string]string{stateKey: string(text)}, Tensors: t.arrays()}
+	return writeFile(filepath.Join(t.options.Dir, CheckpointName), checkpointFormat, f)
 }
 
-// readCheckpoint reads and verifies a checkpoint.
+// readCheckpoint reads and verifies a checkpoint. Errors wrap ErrFile.
 func readCheckpoint(r io.Reader) (*state, *safetensors.File, error) {
-	f, err := safetensors.Read(r)
+	f, err := readFile(r, checkpointFormat)
 	if err != nil {
-		return nil, nil, fmt.Errorf("%w: %w", err, ErrFile)
-	}
-	if got := f.Metadata[formatKey]; got != checkpointFormat {
-		return nil, nil, fmt.Errorf("its format is %q, this program reads %q: %w", got, checkpointFormat, ErrFile)
-	}
-	if checksum(f.Metadata[stateKey], f.Tensors) != f.Metadata[checksumKey] {
-		return nil, nil, fmt.Errorf("its checksum is wrong: %w", ErrFile)
+		return nil, nil, err
 	}
 	s := new(state)
 	if err := json.Unmarshal([]byte(f.Metadata[stateKey]), s); err != nil {
@@ -106,7 +84,7 @@ func readCheckpoint(r io.Reader) (*state, *safetensors.File, error) {
 }
 
 // LoadState returns the result so far of the checkpoint in a folder: what a
-// program needs to know to resume it.
+// program needs to know to resume it. Errors about the file's content wrap ErrFile.
 func LoadState(dir string) (*Result, error) {
 	s, _, err := loadCheckpoint(dir)
 	if err != nil {
@@ -116,6 +94,9 @@ func LoadState(dir string) (*Result, error) {
 }
 
 func loadCheckpoint(dir string) (*state, *safetensors.File, error) {
+	if dir == "" {
+		return nil, nil, fmt.Errorf("cannot resume: no folder with a checkpoint was named: %w", ErrInput)
+	}
 	path := filepath.Join(dir, CheckpointName)
 	r, err := os.Open(path)
 	if err != nil {
@@ -135,20 +116,27 @@ func (t *trainer) resume() error {
 	if err != nil {
 		return err
 	}
+	return t.takeOver(s, f)
+}
+
+// takeOver continues from s and f if they belong to this run. After an error the
+// trainer is of no use.
+func (t *trainer) takeOver(s *state, f *safetensors.File) error {
 	if s.Result.EpochOfB != t.result.EpochOfB {
-		return fmt.Errorf("cannot resume: the run was trained with the matrix %s, this one is %s; use the calibration of that run: %w",
+		return fmt.Errorf("cannot resume: the run was trained with the matrix %q, this one is %q; use the calibration of that run: %w",
 			s.Result.EpochOfB, t.result.EpochOfB, ErrOtherMatrix)
 	}
 	if err := sameRun(s.Result.Config, t.config); err != nil {
 		return err
 	}
-	if s.Result.Dataset != t.data.Name {
-		return fmt.Errorf("cannot resume: the run was trained on %s, this is %s: %w", s.Result.Dataset, t.data.Name, ErrInput)
+	if s.Result.Dataset != t.data.Name || s.Data != t.fingerprint() {
+		return fmt.Errorf("cannot resume: the run was trained on %s %+v, this is %s %+v; give the same data: %w",
+			s.Result.Dataset, s.Data, t.data.Name, t.fingerprint(), ErrInput)
 	}
-	perEpoch := len(t.train.Y) / t.config.Batch
-	if s.Epoch < 0 || s.Step < 0 || s.Step >= perEpoch || len(s.Result.History) != s.Epoch {
+	steps := t.stepsPerEpoch()
+	if s.Epoch < 0 || s.Step < 0 || s.Step >= steps || len(s.Result.History) != s.Epoch {
 		return fmt.Errorf("cannot resume: the checkpoint stands at epoch %d, step %d of %d, with %d epochs behind it: %w",
-			s.Epoch, s.Step, perEpoch, len(s.Result.History), ErrFile)
+			s.Epoch, s.Step, steps, len(s.Result.History), ErrFile)
 	}
 	for _, a := range t.arrays() {
 		data, err := f.Tensor(a.Name, a.Shape...)

@@ -58,10 +58,13 @@ func Default() Config {
 	}
 }
 
-// Limits of a run, by memory.
+// Limits of a run, which keep a slip of the finger from asking for terabytes.
 const (
-	maxBatch = 1 << 16
-	maxWidth = 1 << 20
+	maxEpochs  = 1 << 20
+	maxBatch   = 1 << 16
+	maxWidth   = 1 << 20
+	maxWeights = 1 << 28 // with Adam's moments, what a checkpoint can hold
+	maxOutputs = 1 << 28 // of all layers for a batch
 )
 
 // Check says whether the run makes sense, without looking at data.
@@ -94,8 +97,8 @@ func (c Config) Check() error {
 		return fail("float feedback takes the unquantised error; use feedback %s for the error coding %s", Ternary, c.Error)
 	case c.Feedback == Ternary && c.Error == Float:
 		return fail("ternary feedback takes a quantised error; use feedback %s", Float)
-	case c.Epochs < 1:
-		return fail("%d epochs; at least one is needed", c.Epochs)
+	case c.Epochs < 1 || c.Epochs > maxEpochs:
+		return fail("%d epochs are not 1 to %d", c.Epochs, maxEpochs)
 	case c.Batch < 1 || c.Batch > maxBatch:
 		return fail("a batch of %d samples is not 1 to %d", c.Batch, maxBatch)
 	case !(c.Rate > 0) || c.Rate > 10:
@@ -117,6 +120,9 @@ func (c Config) Check() error {
 
 // checkData says whether the run fits the data.
 func (c Config) checkData(d *dataset.Data) error {
+	if d == nil {
+		return fmt.Errorf("cannot train: no data was given: %w", ErrInput)
+	}
 	fail := func(format string, args ...any) error {
 		return fmt.Errorf("cannot train on %s: %s: %w", d.Name, fmt.Sprintf(format, args...), ErrInput)
 	}
@@ -129,16 +135,49 @@ func (c Config) checkData(d *dataset.Data) error {
 		return fail("it has %d classes; two are needed", d.Classes)
 	case len(d.Train.Y)-c.Val < c.Batch:
 		return fail("%d samples, %d of them held out, do not fill a batch of %d; use a smaller batch", len(d.Train.Y), c.Val, c.Batch)
-	case c.InputScale == Standard && !(d.Std > 0):
-		return fail("all its features are equal, so they cannot be standardised; use the input scale %s", Unit)
+	case c.InputScale == Standard && !(d.Std > 0 && finite(d.Mean) && finite(d.Std)):
+		return fail("inputs of mean %g and standard deviation %g cannot be standardised; use the input scale %s", d.Mean, d.Std, Unit)
+	}
+	weights, outputs, in := 0, d.Train.Features*c.Batch, d.Train.Features
+	for _, out := range append(slices.Clone(c.Layers), d.Classes) {
+		weights, outputs, in = weights+in*out, outputs+out*c.Batch, out
+		if weights > maxWeights || outputs > maxOutputs {
+			return fail("%d features, layers %v, %d classes and a batch of %d need more than %d weights or outputs; use narrower layers or a smaller batch",
+				d.Train.Features, c.Layers, d.Classes, c.Batch, maxWeights)
+		}
+	}
+	if err := checkSplit(&d.Train, d.Classes); err != nil {
+		return fail("samples to learn from: %v", err)
+	}
+	if err := checkSplit(&d.Test, d.Classes); err != nil {
+		return fail("samples to test on: %v", err)
 	}
 	return nil
 }
 
-// Feedbacks of the hidden layers are slices of the projection's real and imaginary
-// parts, taken as reals in their order: layer 1 the first ones, then layer 2.
+// checkSplit looks at every number: one that is not finite makes all weights so.
+func checkSplit(s *dataset.Split, classes int) error {
+	if len(s.X) != len(s.Y)*s.Features {
+		return fmt.Errorf("%d values are not %d samples of %d features", len(s.X), len(s.Y), s.Features)
+	}
+	for i, y := range s.Y {
+		if y < 0 || y >= classes {
+			return fmt.Errorf("the label of sample %d is %d, not 0 to %d", i, y, classes-1)
+		}
+	}
+	for i, x := range s.X {
+		if !finite(float64(x)) {
+			return fmt.Errorf("feature %d of sample %d is %g; replace it by a number", i%s.Features, i/s.Features, x)
+		}
+	}
+	return nil
+}
 
-// outputsNeeded is how many complex outputs a Projector must have.
+func finite(x float64) bool { return !math.IsNaN(x) && !math.IsInf(x, 0) }
+
+// outputsNeeded is how many complex outputs a Projector must have. The feedbacks of
+// the hidden layers are slices of the projection's real and imaginary parts, taken
+// as reals in their order: layer 1 the first ones, then layer 2.
 func (c Config) outputsNeeded() int {
 	reals := 0
 	for _, width := range c.Layers {

@@ -10,12 +10,8 @@ import (
 	"strconv"
 
 	"github.com/light-in-the-loop/opu/dfa/dataset"
-	"github.com/light-in-the-loop/opu/internal/atomicfile"
 	"github.com/light-in-the-loop/opu/internal/safetensors"
 )
-
-// ErrFile is wrapped by errors about the content of model and checkpoint files.
-var ErrFile = errors.New("damaged or foreign file")
 
 // Provenance says where a network comes from.
 type Provenance struct {
@@ -49,7 +45,6 @@ func (t *trainer) model() *Model {
 
 // Metadata keys of a model file.
 const (
-	formatKey     = "format"
 	provenanceKey = "provenance"
 	meanKey       = "input_mean"
 	stdKey        = "input_std"
@@ -59,22 +54,23 @@ const (
 
 // Save writes the model as safetensors, old or new, never half: tensors
 // "layers.0.weight" [out, in] and "layers.0.bias" as PyTorch has them, and in the
-// metadata the provenance and the scaling of the inputs, (x - input_mean)/input_std.
+// metadata the provenance, the scaling of the inputs, (x - input_mean)/input_std, and
+// a checksum.
 func (m *Model) Save(path string) error {
 	provenance, err := json.Marshal(m.Provenance)
 	if err != nil {
 		return fmt.Errorf("cannot save the model: %w", err)
 	}
 	f := safetensors.File{Metadata: map[string]string{
-		formatKey: modelFormat, provenanceKey: string(provenance),
-		meanKey: strconv.FormatFloat(m.scale.Mean, 'g', -1, 64), stdKey: strconv.FormatFloat(m.scale.Std, 'g', -1, 64),
+		provenanceKey: string(provenance),
+		meanKey:       strconv.FormatFloat(m.scale.Mean, 'g', -1, 64), stdKey: strconv.FormatFloat(m.scale.Std, 'g', -1, 64),
 	}}
 	for i, l := range m.net.layers {
 		f.Tensors = append(f.Tensors,
 			safetensors.Tensor{Name: fmt.Sprintf("layers.%d.weight", i), Shape: []int{l.out, l.in}, Data: transpose(l.weight, l.in, l.out)},
 			safetensors.Tensor{Name: fmt.Sprintf("layers.%d.bias", i), Shape: []int{l.out}, Data: l.bias})
 	}
-	return atomicfile.Write(path, func(w io.Writer) error { return safetensors.Write(w, f) })
+	return writeFile(path, modelFormat, f)
 }
 
 func transpose(a []float32, rows, cols int) []float32 {
@@ -102,13 +98,14 @@ func LoadModel(path string) (*Model, error) {
 }
 
 func readModel(r io.Reader) (*Model, error) {
-	f, err := safetensors.Read(r)
+	f, err := readFile(r, modelFormat)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", err, ErrFile)
+		return nil, err
 	}
-	if got := f.Metadata[formatKey]; got != modelFormat {
-		return nil, fmt.Errorf("its format is %q, this program reads %q: %w", got, modelFormat, ErrFile)
-	}
+	return decodeModel(f)
+}
+
+func decodeModel(f *safetensors.File) (*Model, error) {
 	m := &Model{net: &network{}}
 	if err := json.Unmarshal([]byte(f.Metadata[provenanceKey]), &m.Provenance); err != nil {
 		return nil, fmt.Errorf("its provenance cannot be read (%v): %w", err, ErrFile)
@@ -119,9 +116,11 @@ func readModel(r io.Reader) (*Model, error) {
 		return nil, fmt.Errorf("its input scaling is (x - %q)/%q: %w", f.Metadata[meanKey], f.Metadata[stdKey], ErrFile)
 	}
 	m.scale = scaling{mean, std}
-	if m.net.act, err = findActivation(m.Provenance.Activation); err != nil {
+	act, err := findActivation(m.Provenance.Activation)
+	if err != nil {
 		return nil, fmt.Errorf("%w: %w", err, ErrFile)
 	}
+	m.net.act = act
 	if len(f.Tensors) == 0 || len(f.Tensors)%2 != 0 {
 		return nil, fmt.Errorf("it has %d tensors instead of two for each layer: %w", len(f.Tensors), ErrFile)
 	}
@@ -149,27 +148,35 @@ func readModel(r io.Reader) (*Model, error) {
 	return m, nil
 }
 
-// Accuracy is the share of samples whose class the model finds.
+// Accuracy is the share (0 to 1) of samples whose class the model finds. It is safe
+// for concurrent use, as Predict is.
 func (m *Model) Accuracy(s *dataset.Split) (float64, error) {
-	classes, err := m.Predict(s)
-	if err != nil {
+	if err := m.check(s); err != nil {
 		return 0, err
 	}
-	right := 0
-	for i, y := range s.Y {
-		if classes[i] == y {
-			right++
-		}
+	if len(s.Y)*s.Features != len(s.X) {
+		return 0, fmt.Errorf("cannot judge the model by %d labels: there are %d samples: %w", len(s.Y), len(s.X)/s.Features, ErrInput)
 	}
-	return float64(right) / float64(max(1, len(s.Y))), nil
+	return m.net.accuracy(s, m.scale), nil
 }
 
-// Predict finds the class of each sample.
+// Predict finds the class of each sample; labels (s.Y) are not needed. Samples of
+// another number of features than the model's are ErrInput.
 func (m *Model) Predict(s *dataset.Split) ([]int, error) {
-	if s.Features != m.Features {
-		return nil, fmt.Errorf("cannot classify samples of %d features: the model takes %d: %w", s.Features, m.Features, ErrInput)
+	if err := m.check(s); err != nil {
+		return nil, err
 	}
 	return m.net.classify(s, m.scale), nil
+}
+
+func (m *Model) check(s *dataset.Split) error {
+	if s.Features != m.Features {
+		return fmt.Errorf("cannot classify samples of %d features: the model takes %d: %w", s.Features, m.Features, ErrInput)
+	}
+	if len(s.X)%s.Features != 0 {
+		return fmt.Errorf("cannot classify %d values: they are no whole number of samples of %d features: %w", len(s.X), s.Features, ErrInput)
+	}
+	return nil
 }
 
 // evaluationBatch is how many samples are classified at a time.

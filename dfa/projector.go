@@ -94,6 +94,6 @@ const (
 	forMatrix = iota + 1
 	forWeights
 	forHoldout
-	forShuffle            // plus the epoch
+	forShuffle            // plus 256 times the epoch
 	forRounding = 1 << 32 // plus the step
 )

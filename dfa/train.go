@@ -4,8 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/light-in-the-loop/opu/dfa/dataset"
@@ -19,7 +19,8 @@ type Options struct {
 	EpochOfB, Calibration string
 
 	// Dir is where checkpoints go (file "checkpoint.safetensors"); empty for none.
-	// The folder must exist.
+	// The folder must exist. There is one before the first step, after each epoch,
+	// and where a run is interrupted.
 	Dir string
 
 	// Resume goes on from the checkpoint in Dir. The settings must be the same,
@@ -32,10 +33,10 @@ type Options struct {
 
 // Progress is how far a run is.
 type Progress struct {
-	Epoch, Epochs int // Epoch from 1
-	Step, Steps   int // within the epoch, Step from 1
-	Loss          float64
-	Last          *Epoch // set after the last step of an epoch, when it has been judged
+	Epoch, Epochs int     // Epoch from 1
+	Step, Steps   int     // within the epoch, Step from 1
+	Loss          float64 // mean cross-entropy of the step's batch; of the epoch, if Last is set
+	Last          *Epoch  // set after the last step of an epoch, when it has been judged
 }
 
 // Epoch is what an epoch of training came to.
@@ -45,8 +46,8 @@ type Epoch struct {
 	TrainAccuracy float64   `json:"train_accuracy"` // while training
 	TestAccuracy  float64   `json:"test_accuracy"`
 	ValAccuracy   *float64  `json:"val_accuracy,omitempty"`
-	Alignment     []float64 `json:"alignment,omitempty"` // cosine to backpropagation, by hidden layer, last batch
-	Seconds       float64   `json:"seconds"`
+	Alignment     []float64 `json:"alignment,omitempty"` // cosine to backpropagation (-1 to 1), by hidden layer, last batch
+	Seconds       float64   `json:"seconds"`             // since it was begun or resumed
 }
 
 // Result is what a run came to.
@@ -71,15 +72,23 @@ var (
 )
 
 // Train trains a network and returns what came of it. With Config.Feedback Optical
-// the projector is required, otherwise it is not used. It blocks until done; if ctx
-// ends first, the exact state is saved (Options.Dir) and ctx's error returned, with
-// the result so far. A run that was interrupted and resumed ends as one that was
-// not, given the same projections.
+// the projector is required, otherwise it is not used. It blocks until done.
+//
+// Settings and data that cannot be used are ErrInput, found before anything is
+// allocated. If ctx ends or the projector fails, the exact state before the step is
+// saved (Options.Dir), and ctx's cause or the projector's error comes back wrapped,
+// with the result and the model so far. A run that was interrupted and resumed ends
+// as one that was not, bit for bit, given the same projections. A loss that is no
+// number is ErrDiverged; the checkpoint then remains the last good one.
 func Train(ctx context.Context, c Config, data *dataset.Data, p Projector, o Options) (*Result, *Model, error) {
 	if err := c.Check(); err != nil {
 		return nil, nil, err
 	}
 	if err := c.checkData(data); err != nil {
+		return nil, nil, err
+	}
+	from, err := c.source(p, data.Classes, o)
+	if err != nil {
 		return nil, nil, err
 	}
 	act, err := findActivation(c.Activation)
@@ -91,22 +100,55 @@ func Train(ctx context.Context, c Config, data *dataset.Data, p Projector, o Opt
 		scale = scaling{data.Mean, data.Std}
 	}
 	train, val := holdOut(&data.Train, c.Val, c.Seed)
-	sizes := append(append([]int{data.Train.Features}, c.Layers...), data.Classes)
+	sizes := slices.Concat([]int{data.Train.Features}, c.Layers, []int{data.Classes})
 	t := &trainer{
-		stepper: newStepper(c, scale, train, newNetwork(sizes, act, c.Seed)),
+		stepper: newStepper(c, scale, train, newNetwork(sizes, act, c.Seed), from),
 		options: o, data: data, val: val,
-		result: Result{Dataset: data.Name, Config: c},
-	}
-	if err := t.attach(p); err != nil {
-		return nil, nil, err
+		result: Result{Dataset: data.Name, Config: c, EpochOfB: from.epochOfB},
 	}
 	if o.Resume {
 		if err := t.resume(); err != nil {
 			return nil, nil, err
 		}
 	}
+	if err := t.save(); err != nil { // now, not after hours, shows whether it can be
+		return nil, nil, err
+	}
 	err = t.run(ctx)
 	return &t.result, t.model(), err
+}
+
+// source finds where the feedback comes from.
+func (c Config) source(p Projector, classes int, o Options) (source, error) {
+	need := c.outputsNeeded()
+	switch c.Feedback {
+	case Optical:
+		if p == nil {
+			return source{}, fmt.Errorf("cannot train with optical feedback: no projector was given: %w", ErrInput)
+		}
+		if o.EpochOfB == "" && o.Dir != "" {
+			return source{}, fmt.Errorf("cannot save checkpoints: the projector's matrix has no name, so none could be resumed safely; set EpochOfB: %w", ErrInput)
+		}
+		m, n := p.Shape()
+		if m < need || m > maxOutputs/c.Batch || n != classes {
+			return source{}, fmt.Errorf("cannot train with a projector of %d outputs and %d inputs: the layers %v need %d to %d complex outputs, the %d classes as many inputs: %w",
+				m, n, c.Layers, need, maxOutputs/c.Batch, classes, ErrInput)
+		}
+		return source{projector: p, outputs: m, epochOfB: o.EpochOfB}, nil
+	case Ternary, Float:
+		digital, err := NewDigital(need, classes, c.Seed)
+		if err != nil {
+			return source{}, err
+		}
+		s := source{outputs: need, epochOfB: fmt.Sprintf("digital-seed-%d-%dx%d", c.Seed, need, classes)}
+		if c.Feedback == Ternary {
+			s.projector = digital
+		} else {
+			s.digital = digital
+		}
+		return s, nil
+	}
+	return source{epochOfB: "none"}, nil
 }
 
 // trainer is a run in progress.
@@ -122,72 +164,20 @@ type trainer struct {
 	right       int
 }
 
-// attach finds the source of the feedback.
-func (t *trainer) attach(p Projector) error {
-	c := &t.config
-	classes := t.data.Classes
-	t.result.EpochOfB = "none"
-	switch c.Feedback {
-	case Optical:
-		if p == nil {
-			return fmt.Errorf("cannot train with optical feedback: no projector was given: %w", ErrInput)
-		}
-		t.projector, t.result.EpochOfB = p, t.options.EpochOfB
-		return c.checkShape(p, classes)
-	case Ternary, Float:
-		digital, err := NewDigital(c.outputsNeeded(), classes, c.Seed)
-		if err != nil {
+// stepsPerEpoch drops the last incomplete batch.
+func (t *trainer) stepsPerEpoch() int { return len(t.train.Y) / t.config.Batch }
+
+// run makes the epochs that are left, and saves after each and when interrupted.
+func (t *trainer) run(ctx context.Context) error {
+	for t.epoch < t.config.Epochs {
+		start := time.Now()
+		err := t.runEpoch(ctx)
+		t.result.Seconds += time.Since(start).Seconds()
+		if errors.Is(err, ErrDiverged) {
+			t.result.Diverged = "the loss is no number any more; lower the rate"
 			return err
 		}
-		t.projector, t.digital = digital, digital
-		t.result.EpochOfB = fmt.Sprintf("digital-seed-%d-%dx%d", c.Seed, c.outputsNeeded(), classes)
-	}
-	return nil
-}
-
-// run makes the steps that are left.
-func (t *trainer) run(ctx context.Context) error {
-	c := &t.config
-	perEpoch := len(t.train.Y) / c.Batch // the last incomplete batch is dropped
-	before := t.result.Seconds
-	start := time.Now()
-	clock := func() float64 { return before + time.Since(start).Seconds() }
-	for ; t.epoch < c.Epochs; t.epoch++ {
-		order := rand.New(rand.NewPCG(c.Seed, forShuffle+uint64(t.epoch)<<8)).Perm(len(t.train.Y))
-		begun := clock()
-		for ; t.step < perEpoch; t.step++ {
-			if ctx.Err() != nil {
-				t.result.Seconds = clock()
-				return errors.Join(context.Cause(ctx), t.save())
-			}
-			loss, right, err := t.stepper.step(ctx, order[t.step*c.Batch:(t.step+1)*c.Batch], t.epoch*perEpoch+t.step, c.Epochs*perEpoch)
-			if err != nil {
-				t.result.Seconds = clock()
-				return errors.Join(err, t.save())
-			}
-			t.loss, t.right = t.loss+loss, t.right+right
-			t.result.Samples += c.Batch
-			if math.IsNaN(loss) || math.IsInf(loss, 0) {
-				t.result.Seconds = clock()
-				t.result.Diverged = "the loss is no number any more; lower the rate"
-				return fmt.Errorf("cannot go on after step %d of epoch %d: the loss is %g; lower the rate: %w", t.step+1, t.epoch+1, loss, ErrDiverged)
-			}
-			if t.step < perEpoch-1 {
-				t.report(perEpoch, loss/float64(c.Batch), nil)
-			}
-		}
-		last := t.judge(perEpoch * c.Batch)
-		last.Seconds = clock() - begun
-		t.result.History = append(t.result.History, last)
-		t.result.TestAccuracy, t.result.ValAccuracy = last.TestAccuracy, last.ValAccuracy
-		t.result.Seconds = clock()
-		t.step = perEpoch - 1
-		t.report(perEpoch, last.TrainLoss, &last)
-		t.step, t.loss, t.right = 0, 0, 0
-		t.epoch++ // the checkpoint is of the next epoch's begin
-		err := t.save()
-		t.epoch--
-		if err != nil {
+		if err := errors.Join(err, t.save()); err != nil {
 			return err
 		}
 	}
@@ -195,9 +185,47 @@ func (t *trainer) run(ctx context.Context) error {
 	return nil
 }
 
-func (t *trainer) report(perEpoch int, loss float64, last *Epoch) {
+// runEpoch makes the steps that are left of an epoch.
+func (t *trainer) runEpoch(ctx context.Context) error {
+	start := time.Now()
+	c, steps := &t.config, t.stepsPerEpoch()
+	order := rand.New(rand.NewPCG(c.Seed, forShuffle+uint64(t.epoch)<<8)).Perm(len(t.train.Y))
+	progress := Progress{Epoch: t.epoch + 1, Epochs: c.Epochs, Steps: steps}
+	var alignment []float64
+	for ; t.step < steps; t.step++ {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		number := t.epoch*steps + t.step
+		loss, right, err := t.compute(ctx, order[t.step*c.Batch:(t.step+1)*c.Batch], number)
+		if err != nil {
+			return fmt.Errorf("cannot make step %d of epoch %d: %w", t.step+1, t.epoch+1, err)
+		}
+		last := t.step == steps-1
+		if last && c.Alignment && c.Feedback != Frozen {
+			alignment = t.alignment()
+		}
+		t.apply(number, c.Epochs*steps)
+		t.loss, t.right = t.loss+loss, t.right+right
+		t.result.Samples += c.Batch
+		if !last {
+			progress.Step, progress.Loss = t.step+1, loss/float64(c.Batch)
+			t.report(progress)
+		}
+	}
+	e := t.judge(steps * c.Batch)
+	e.Alignment, e.Seconds = alignment, time.Since(start).Seconds()
+	t.result.History = append(t.result.History, e)
+	t.result.TestAccuracy, t.result.ValAccuracy = e.TestAccuracy, e.ValAccuracy
+	t.epoch, t.step, t.loss, t.right = t.epoch+1, 0, 0, 0
+	progress.Step, progress.Loss, progress.Last = steps, e.TrainLoss, &e
+	t.report(progress)
+	return nil
+}
+
+func (t *trainer) report(p Progress) {
 	if t.options.Progress != nil {
-		t.options.Progress(Progress{Epoch: t.epoch + 1, Epochs: t.config.Epochs, Step: t.step + 1, Steps: perEpoch, Loss: loss, Last: last})
+		t.options.Progress(p)
 	}
 }
 
@@ -212,9 +240,6 @@ func (t *trainer) judge(samples int) Epoch {
 	if t.config.Val > 0 {
 		accuracy := t.net.accuracy(t.val, t.scale)
 		e.ValAccuracy = &accuracy
-	}
-	if t.config.Alignment && t.config.Feedback != Frozen {
-		e.Alignment = t.alignment()
 	}
 	return e
 }
