@@ -31,6 +31,7 @@ func loadArrays(ctx context.Context, dir string) (Data, error) {
 		}
 	} else {
 		data.Name += " (one in six held out)"
+		data.Classes = classes(train.Y) // before the only sample of a class is held out
 		data.Train, data.Test = holdOut(train)
 	}
 	return data, data.finish()

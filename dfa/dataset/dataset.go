@@ -21,6 +21,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 )
 
 // Errors that callers tell apart with errors.Is. Their texts carry the file and
@@ -79,7 +80,8 @@ const (
 //     them, x_test.npy and y_test.npy; if they are missing, one sample in six,
 //     always the same ones, is held out for the test and the name says so.
 //
-// The number of classes is the largest training label plus one. What dir does
+// The number of classes is the largest label plus one, held-out labels included;
+// test labels of their own file must stay below it. What dir does
 // not hold is ErrNotFound, what it holds but cannot be used is ErrFormat.
 func Load(ctx context.Context, dir string) (Data, error) {
 	data, err := load(ctx, dir)
@@ -130,9 +132,7 @@ func (d *Data) finish() error {
 	if d.Train.Features != d.Test.Features {
 		return fmt.Errorf("%w: the training samples have %d features, the test samples %d", ErrFormat, d.Train.Features, d.Test.Features)
 	}
-	for _, y := range d.Train.Y {
-		d.Classes = max(d.Classes, y+1)
-	}
+	d.Classes = max(d.Classes, classes(d.Train.Y))
 	for i, y := range d.Test.Y {
 		if y >= d.Classes {
 			return fmt.Errorf("%w: test label %d is %d, but the training labels end at %d", ErrFormat, i, y, d.Classes-1)
@@ -141,6 +141,9 @@ func (d *Data) finish() error {
 	d.Mean, d.Std = meanStd(d.Train.X)
 	return nil
 }
+
+// classes returns how many classes the labels need.
+func classes(labels []int) int { return slices.Max(labels) + 1 }
 
 // meanStd returns 0, 0 for no values.
 func meanStd(values []float32) (mean, std float64) {

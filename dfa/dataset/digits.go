@@ -78,10 +78,10 @@ const (
 	boxSize      = 20.0 // pixels, the larger side
 	sizeSpread   = 0.06 // log of the size
 	shift        = 0.6  // pixels
-	penRadius    = 0.95 // pixels, to where the ink begins to fade
+	penRadius    = 0.65 // pixels, to where the ink begins to fade
 	penSpread    = 0.32 // log of the radius
 	pressure     = 0.25 // largest relative change of the radius along a stroke
-	softness     = 1.1  // pixels over which the ink fades
+	softness     = 1.25 // pixels over which the ink fades
 	largestNoise = 0.06 // of full ink
 )
 

@@ -149,12 +149,15 @@ func readIDX(r io.Reader, dims int, maxSize int64) (idxArray, error) {
 	sum := sha256.New()
 	r = io.TeeReader(r, sum)
 	header := make([]byte, 4+4*dims)
-	if _, err := io.ReadFull(r, header); err != nil {
+	if _, err := io.ReadFull(r, header[:4]); err != nil {
 		return idxArray{}, fmt.Errorf("in the header: %w", formatError(err))
 	}
 	if want := uint32(8<<8 | dims); binary.BigEndian.Uint32(header) != want {
 		return idxArray{}, fmt.Errorf("%w: its magic number is %d and not %d (unsigned bytes in %d dimensions)",
 			ErrFormat, binary.BigEndian.Uint32(header), want, dims)
+	}
+	if _, err := io.ReadFull(r, header[4:]); err != nil {
+		return idxArray{}, fmt.Errorf("in the header: %w", formatError(err))
 	}
 	a := idxArray{shape: make([]int, dims)}
 	n := int64(1)

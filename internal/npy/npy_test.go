@@ -89,7 +89,7 @@ func TestReadEveryType(t *testing.T) {
 	}
 }
 
-// A file of numpy.save (NumPy 1.26): numpy.array([[1, 2, 3], [4, 5, 6]], dtype='<f4').
+// A file of numpy.save (NumPy 1.24): numpy.array([[1, 2, 3], [4, 5, 6]], dtype='<f4').
 const numpyFile = "k05VTVBZAQB2AHsnZGVzY3InOiAnPGY0JywgJ2ZvcnRyYW5fb3JkZXInOiBGYWxzZSwgJ3NoYXBlJzogKDIsIDMpLCB9ICAgICAgICAgICAg" +
 	"ICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgIAoAAIA/AAAAQAAAQEAAAIBAAACgQAAAwEA="
 
