@@ -24,8 +24,9 @@ var (
 // It keeps patterns in numbered slots and plays orders of them. Every method
 // may be called from any goroutine, but one run plays at a time: Load and Play
 // during a run fail with ErrBusy. Every blocking call ends when its context
-// does, even if the hardware never answers. What else a device can do is found
-// by asserting for a small interface of its own.
+// does, even if the hardware never answers, with an error that wraps the
+// context's; a context that has already ended lets nothing begin. What else a
+// device can do is found by asserting for a small interface of its own.
 type Device interface {
 	// Info describes the device. It never blocks and does not change while the
 	// device is open.
