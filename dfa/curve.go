@@ -26,9 +26,12 @@ var (
 	frozenColor = color.RGBA{0x80, 0x80, 0x80, 0xff}
 )
 
-// WritePNG draws the curve.
+// WritePNG draws the curve, with all that tells the run from others in its title.
 func (c Curve) WritePNG(w io.Writer) error {
 	r := c.Result
+	if r == nil {
+		return fmt.Errorf("cannot draw the learning curve: there is no result: %w", ErrInput)
+	}
 	p := plot.New()
 	source := r.Feedback
 	if c.Simulated {

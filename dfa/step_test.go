@@ -173,21 +173,31 @@ func TestFeedbackGradients(t *testing.T) {
 		for _, act := range Activations() {
 			t.Run(name+"/"+act, func(t *testing.T) {
 				c := c
-				c.Activation, c.Layers, c.Rate = act, []int{7, 9, 5}, 0.02 // an odd sum, odd offsets
+				c.Activation, c.Layers, c.Rate = act, []int{17, 19, 15}, 0.005 // an odd sum, odd offsets
 				s := newSmallStepper(t, c, blobs(2, 64, 4, 4))
-				const number = 150 // by then, errors are of all sizes
-				s.steps(t, number)
-				samples := s.batch(number)
-				if _, _, err := s.compute(t.Context(), samples, number); err != nil {
-					t.Fatal(err)
+				// train until some rows have feedback and some have not
+				number := 0
+				var samples []int
+				for n := 0; n == 0 || n == c.Batch || number < 10; number++ {
+					if number == 2000 {
+						t.Fatal("no batch has rows both with and without feedback")
+					}
+					if number > 0 {
+						s.apply(number-1, 1)
+					}
+					samples = s.batch(number)
+					if _, _, err := s.compute(t.Context(), samples, number); err != nil {
+						t.Fatal(err)
+					}
+					if n = len(s.active); c.Feedback == Float {
+						n = 1
+					}
 				}
-				if n := len(s.active); c.Feedback != Float && (n == 0 || n == c.Batch) {
-					t.Fatalf("%d of %d rows have feedback: the case tests nothing", n, c.Batch)
-				}
+				number--
 				b := matrixOf(t, s.source)
 				o := newOracle(s)
 				x, labels := s.inputsOf(samples)
-				random := rand.New(rand.NewPCG(c.Seed, forRounding+number))
+				random := rand.New(rand.NewPCG(c.Seed, forRounding+uint64(number)))
 				weights, biases := make([][]float64, len(o.w)), make([][]float64, len(o.w))
 				for i := range o.w {
 					weights[i], biases[i] = make([]float64, len(o.w[i])), make([]float64, len(o.b[i]))
@@ -302,7 +312,7 @@ func compare(t *testing.T, what string, got []float32, want []float64) {
 		t.Errorf("%s: all zero, which tests nothing", what)
 	}
 	for i, x := range want {
-		if math.Abs(float64(got[i])-x) > 1e-5*largest {
+		if math.Abs(float64(got[i])-x) > 1e-4*largest {
 			t.Errorf("%s: %d is %g, want %g", what, i, got[i], x)
 			return
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"time"
@@ -255,7 +256,11 @@ func (t *trainer) divergence() string {
 	for _, e := range t.result.History {
 		best = max(best, e.TestAccuracy)
 	}
+	guessing := math.Log(float64(t.data.Classes))
 	switch {
+	case last.TrainLoss > 2*guessing:
+		return fmt.Sprintf("the loss is %.3g nats, guessing blindly has %.3g: lower the rate (0.001 is safe), or scale the inputs to 0..1 (--input-scale unit)",
+			last.TrainLoss, guessing)
 	case last.TrainAccuracy < 1.3*chance:
 		return fmt.Sprintf("the network is right in %.1f %% of its training samples, chance is %.1f %%: "+
 			"lower the rate (0.001 is safe), or scale the inputs to 0..1 (--input-scale unit)", 100*last.TrainAccuracy, 100*chance)
