@@ -41,16 +41,9 @@ func (c Curve) WritePNG(w io.Writer) error {
 		r.Dataset, source, r.Error, r.Seed, r.Batch, r.Rate, r.Schedule, r.EpochOfB, time.Now().Format(time.DateOnly))
 	p.X.Label.Text, p.Y.Label.Text = "epoch", "accuracy (%)"
 	p.X.Min, p.X.Max = 0.5, float64(max(1, len(r.History)))+0.5
-	p.X.Tick.Marker = plot.TickerFunc(func(lo, hi float64) (ticks []plot.Tick) {
-		for e := 1; float64(e) <= hi; e++ {
-			if float64(e) >= lo {
-				ticks = append(ticks, plot.Tick{Value: float64(e), Label: fmt.Sprint(e)})
-			}
-		}
-		return ticks
-	})
+	p.X.Tick.Marker = epochTicks{}
 	p.Add(plotter.NewGrid())
-	p.Legend.Left, p.Legend.Top = false, false
+	p.Legend.Padding, p.Legend.XOffs, p.Legend.YOffs = vg.Points(3), -vg.Points(8), vg.Points(4)
 	var train, test plotter.XYs
 	for _, e := range r.History {
 		train = append(train, plotter.XY{X: float64(e.Epoch), Y: 100 * e.TrainAccuracy})
@@ -90,4 +83,20 @@ func (c Curve) WritePNG(w io.Writer) error {
 	}
 	_, err = canvas.WriteTo(w)
 	return err
+}
+
+// epochTicks marks whole epochs, at most about 20 of them.
+type epochTicks struct{}
+
+func (epochTicks) Ticks(lo, hi float64) (ticks []plot.Tick) {
+	every := 1
+	for hi-lo > float64(20*every) {
+		every *= 10
+	}
+	for e := every; float64(e) <= hi; e += every {
+		if float64(e) >= lo {
+			ticks = append(ticks, plot.Tick{Value: float64(e), Label: fmt.Sprint(e)})
+		}
+	}
+	return ticks
 }
