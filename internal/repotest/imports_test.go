@@ -1,0 +1,136 @@
+package repotest
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/light-in-the-loop/opu"
+
+// A rule says which of our packages a package may import.
+type rule struct {
+	of    string   // a package, or a tree ("internal/...")
+	may   []string // packages, "helpers" for those of internal/, "any"
+	tests bool     // the rule binds the tests as well
+	why   string
+}
+
+// The architecture. The first rule that fits a package is its rule; a new package
+// needs one.
+var rules = []rule{
+	{of: "slm/slmtest", may: []string{"slm", "helpers"},
+		why: "a conformance suite holds for every device, so it knows none"},
+	{of: "camera/cameratest", may: []string{"camera", "helpers"},
+		why: "a conformance suite holds for every device, so it knows none"},
+	{of: "slm", may: []string{"helpers"},
+		why: "an interface that drags an implementation along can have only one"},
+	{of: "camera", may: []string{"helpers"},
+		why: "an interface that drags an implementation along can have only one"},
+	{of: "holo", may: []string{"helpers"}, tests: true,
+		why: "holography is numerics: it is tested without devices and used without them"},
+	{of: "rig", may: []string{"slm", "camera", "helpers"},
+		why: "it proves which frame is whose for any devices, and does not care what frames mean"},
+	{of: "calib", may: []string{"rig", "holo", "slm", "camera", "helpers"},
+		why: "a calibration is learnt from frames alone; one that looks into the simulation proves nothing about a bench"},
+	{of: "driver", may: []string{"rig", "calib", "holo", "slm", "camera", "helpers"},
+		why: "the OPU is the same on every device, and a simulated one is no special case"},
+	{of: "sim", may: []string{"slm", "camera", "helpers"},
+		why: "a model that shares code with what it tests agrees with its mistakes"},
+	{of: "dfa/dataset", may: []string{"helpers"}, tests: true,
+		why: "data are files and arrays"},
+	{of: "dfa", may: []string{"dfa/dataset", "helpers"}, tests: true,
+		why: "training consumes a Projector: optics, a matrix and a remote OPU are the same to it"},
+	{of: "internal/...", may: []string{"helpers"},
+		why: "a helper that anyone may import must not bring the optics along"},
+	{of: "cmd/...", may: []string{"any"},
+		why: "commands put the parts together, and only they choose between a device and the simulation"},
+}
+
+func (r rule) fits(pkg string) bool {
+	tree, isTree := strings.CutSuffix(r.of, "...")
+	return r.of == pkg || isTree && strings.HasPrefix(pkg, tree)
+}
+
+func (r rule) allows(imported string) bool {
+	return slices.Contains(r.may, "any") || slices.Contains(r.may, imported) ||
+		slices.Contains(r.may, "helpers") && strings.HasPrefix(imported, "internal/")
+}
+
+// forbidden says what is wrong with the imports of a package's code, or of its
+// tests; paths are relative to the module.
+func forbidden(pkg string, tests bool, imports ...string) error {
+	i := slices.IndexFunc(rules, func(r rule) bool { return r.fits(pkg) })
+	if i < 0 {
+		return fmt.Errorf("no rule says what %s may import; add one, with its reason", pkg)
+	}
+	r := rules[i]
+	if tests && !r.tests {
+		return nil
+	}
+	for _, imported := range imports {
+		if own := tests && imported == pkg; !own && !r.allows(imported) {
+			return fmt.Errorf("%s must not import %s: %s", pkg, imported, r.why)
+		}
+	}
+	return nil
+}
+
+func TestImports(t *testing.T) {
+	imports := 0
+	used := make([]bool, len(rules))
+	for _, f := range goFiles(t) {
+		for i, r := range rules {
+			used[i] = used[i] || r.fits(f.pkg)
+		}
+		ours := f.ours()
+		imports += len(ours)
+		if err := forbidden(f.pkg, f.test, ours...); err != nil {
+			t.Errorf("%s: %v", f.path, err)
+		}
+	}
+	for i, r := range rules {
+		if !used[i] {
+			t.Errorf("the rule of %s fits no package; remove it", r.of)
+		}
+	}
+	if imports < 50 {
+		t.Errorf("only %d imports were found: the test does not see the tree", imports)
+	}
+}
+
+// A checker that cannot fail proves nothing.
+func TestForbidden(t *testing.T) {
+	for _, c := range []struct {
+		pkg, imported string
+		tests         bool
+		want          bool
+	}{
+		{pkg: "driver", imported: "sim", want: true},
+		{pkg: "calib", imported: "sim", want: true},
+		{pkg: "rig", imported: "holo", want: true},
+		{pkg: "slm", imported: "camera", want: true},
+		{pkg: "slm", imported: "slm/slmtest", want: true},
+		{pkg: "camera/cameratest", imported: "slm", want: true},
+		{pkg: "dfa", imported: "driver", want: true},
+		{pkg: "dfa", imported: "sim", tests: true, want: true},
+		{pkg: "dfa/dataset", imported: "dfa", want: true},
+		{pkg: "sim", imported: "holo", want: true},
+		{pkg: "sim", imported: "cmd/opuctl", want: true},
+		{pkg: "internal/npy", imported: "slm", want: true},
+		{pkg: "unheardof", imported: "internal/npy", want: true},
+
+		{pkg: "driver", imported: "rig"},
+		{pkg: "driver", imported: "sim", tests: true},
+		{pkg: "slm/slmtest", imported: "slm"},
+		{pkg: "dfa", imported: "dfa", tests: true},
+		{pkg: "calib", imported: "internal/parallel"},
+		{pkg: "internal/picture", imported: "internal/npy"},
+		{pkg: "cmd/opuctl", imported: "sim"},
+	} {
+		if err := forbidden(c.pkg, c.tests, c.imported); (err != nil) != c.want {
+			t.Errorf("%s (tests: %t) imports %s: got %v, want an error: %t", c.pkg, c.tests, c.imported, err, c.want)
+		}
+	}
+}
