@@ -175,25 +175,22 @@ func TestFeedbackGradients(t *testing.T) {
 				c := c
 				c.Activation, c.Layers, c.Rate = act, []int{17, 19, 15}, 0.005 // an odd sum, odd offsets
 				s := newSmallStepper(t, c, blobs(2, 64, 4, 4))
-				// train until some rows have feedback and some have not
-				number := 0
 				var samples []int
-				for n := 0; n == 0 || n == c.Batch || number < 10; number++ {
+				number := 0
+				for ; ; number++ { // until some rows have feedback and some have not
 					if number == 2000 {
 						t.Fatal("no batch has rows both with and without feedback")
-					}
-					if number > 0 {
-						s.apply(number-1, 1)
 					}
 					samples = s.batch(number)
 					if _, _, err := s.compute(t.Context(), samples, number); err != nil {
 						t.Fatal(err)
 					}
-					if n = len(s.active); c.Feedback == Float {
-						n = 1
+					n := len(s.active)
+					if number >= 10 && (c.Feedback == Float || 0 < n && n < c.Batch) {
+						break
 					}
+					s.apply(number, 1)
 				}
-				number--
 				b := matrixOf(t, s.source)
 				o := newOracle(s)
 				x, labels := s.inputsOf(samples)
@@ -405,6 +402,9 @@ func TestAlignment(t *testing.T) {
 		c.Alignment, c.Epochs, c.Rate = true, 20, 0.003
 		r, _ := train(t, c, blobs(1, 256, 64, 3), nil, Options{})
 		t.Logf("%s: %.3f after the first epoch, %.3f at the end", feedback, r.History[0].Alignment, r.History[19].Alignment)
+		if len(r.History[19].Alignment) != len(c.Layers) {
+			t.Fatalf("%s: the last epoch has the alignments %v", feedback, r.History[19].Alignment)
+		}
 		for i, x := range r.History[19].Alignment {
 			if feedback == Backprop && math.Abs(x-1) > 1e-6 || !(x > 0.1) {
 				t.Errorf("%s: the cosine of layer %d is %.7f", feedback, i, x)

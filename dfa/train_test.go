@@ -127,7 +127,7 @@ func TestDivergence(t *testing.T) {
 		c := small(feedback)
 		c.Rate = 5
 		r, _ := train(t, c, d, nil, Options{})
-		if !strings.Contains(r.Diverged, "lower the rate") {
+		if !strings.Contains(r.Diverged, "nats, guessing blindly has 1.39: lower the rate") {
 			t.Errorf("%s at a rate of 5: the run says %q; accuracy %.3f, loss %.3f",
 				feedback, r.Diverged, r.TestAccuracy, r.History[2].TrainLoss)
 		}
