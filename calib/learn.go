@@ -98,13 +98,14 @@ type learner struct {
 // target level, and the black level.
 func (l *learner) exposure(ctx context.Context) error {
 	info := l.rig.Camera()
-	exposure := min(time.Duration(dutyCycle*float64(l.rig.Period())), info.MaxExposure)
+	longest := min(time.Duration(dutyCycle*float64(l.rig.Period())), info.MaxExposure)
+	exposure := longest
 	full := float64(int(1)<<info.BitDepths[len(info.BitDepths)-1] - 1)
 	var m levels
 	var first error
 	for {
 		if exposure < info.MinExposure {
-			return fmt.Errorf("even the shortest exposure of %v will not do; turn the laser down: %w", info.MinExposure, first)
+			return fmt.Errorf("no exposure from %v to %v will do, so the light is far too strong or there is none; at the longest: %w", info.MinExposure, longest, first)
 		}
 		var err error
 		if m, err = l.measure(ctx, exposure); err == nil && m.saturated <= maxSaturated {
