@@ -18,6 +18,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"math"
 	"os"
 	"path/filepath"
@@ -92,7 +93,9 @@ func Load(ctx context.Context, dir string) (Data, error) {
 }
 
 func load(ctx context.Context, dir string) (Data, error) {
-	if _, err := os.Stat(dir); err != nil {
+	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
+		return Data{}, fmt.Errorf("%w: %w", ErrNotFound, err)
+	} else if err != nil {
 		return Data{}, err
 	}
 	idx, missing := findIDX(dir)

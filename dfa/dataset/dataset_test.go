@@ -204,8 +204,8 @@ func TestNothingThere(t *testing.T) {
 	both := idxFolder(smallSet())
 	both["x.npy"] = nil
 	checkRefused(t, "two sets", both, ErrFormat, "keep one")
-	if _, err := Load(t.Context(), filepath.Join(t.TempDir(), "nowhere")); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("missing folder: error %v", err)
+	if _, err := Load(t.Context(), filepath.Join(t.TempDir(), "nowhere")); !errors.Is(err, os.ErrNotExist) || !errors.Is(err, ErrNotFound) {
+		t.Errorf("missing folder: error %v, want ErrNotFound", err)
 	}
 }
 

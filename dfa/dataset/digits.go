@@ -66,15 +66,15 @@ func scramble(z uint64) uint64 {
 // How much hands differ: standard deviations unless said otherwise. Lengths are
 // in units of the digit's height before it is fitted to its box, pixels after.
 const (
-	jitter       = 0.035 // of each control point
-	endJitter    = 0.060 // of the points where the pen is put down and lifted
-	bend         = 0.035 // amplitude of the smooth distortion
-	balance      = 0.16  // log of the exponent that makes upper or lower part larger
-	narrow       = 0.16  // log of the ratio of width to height
+	jitter       = 0.028 // of each control point
+	endJitter    = 0.045 // of the points where the pen is put down and lifted
+	bend         = 0.030 // amplitude of the smooth distortion
+	balance      = 0.12  // log of the exponent that makes upper or lower part larger
+	narrow       = 0.14  // log of the ratio of width to height
 	usualRatio   = 0.75
-	slant        = 0.22 // shear, dx/dy
+	slant        = 0.20 // shear, dx/dy
 	usualSlant   = 0.12
-	turn         = 0.12 // radians
+	turn         = 0.10 // radians
 	boxSize      = 20.0 // pixels, the larger side
 	sizeSpread   = 0.06 // log of the size
 	shift        = 0.6  // pixels
