@@ -206,7 +206,7 @@ func TestLinearity(t *testing.T) {
 			sum += sq(f[2][i] - f[3][i])
 			broken += sq(f[2][i] + f[3][i] - f[0][i] - f[1][i])
 		}
-		got := 10 * math.Log10(sum / broken)
+		got := 10 * math.Log10(sum/broken)
 		t.Logf("taper %g: %.1f dB", x.taper, got)
 		if got < x.least || got > x.most {
 			t.Errorf("taper %g: linear to %.1f dB, want %g to %g", x.taper, got, x.least, x.most)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/light-in-the-loop/opu/camera"
+	"github.com/light-in-the-loop/opu/holo"
 	"github.com/light-in-the-loop/opu/slm"
 )
 
@@ -279,7 +280,30 @@ func BenchmarkFrame(b *testing.B) {
 	for b.Loop() {
 		shoot(b, bench, patterns, func(int, *camera.Frame) { frames++ })
 	}
-	b.ReportMetric(float64(frames)/b.Elapsed().Seconds(), "simulated-frames/s")
+	rate := float64(frames) / b.Elapsed().Seconds()
+	b.ReportMetric(rate, "simulated-frames/s")
+	b.ReportMetric(rate/fftRate(b, bench), "x-gonum-FFT")
+}
+
+// fftRate is how many frames a second the FFT chain demodulates on one core, in the
+// same run: the yardstick that moves with the machine.
+func fftRate(b *testing.B, bench *Bench) float64 {
+	b.Helper()
+	c := bench.Config()
+	fft, err := holo.NewFFT(c.Width, c.Height, holo.Band{Fu: c.Carrier[0], Fv: c.Carrier[1], R: c.Radius}, holo.FFTOptions{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	const n = 50
+	dst := make([]complex64, fft.Outputs())
+	img := holo.Image{Pix: make([]byte, c.Width*c.Height), Width: c.Width, Height: c.Height, Stride: c.Width, BitDepth: 8}
+	start := time.Now()
+	for range n {
+		if err := fft.Demodulate(dst, img); err != nil {
+			b.Fatal(err)
+		}
+	}
+	return n / time.Since(start).Seconds()
 }
 
 func BenchmarkNewPattern(b *testing.B) {
