@@ -129,6 +129,7 @@ func TestProjectAgainstTruth(t *testing.T) {
 		least  float64 // dB
 	}{{sim.Ideal(3), 35}, {sim.Good(3), 20}, {sim.Noisy(3), 5}} {
 		t.Run(x.config.Name, func(t *testing.T) {
+			quickOnly(t)
 			s := newSetup(t, x.config, 10, 1024, driver.Options{})
 			t.Logf("calibration: carrier %+v, scale %.1f, levels %+v, quality %+v, epoch %s, exposure %v",
 				s.cal.Carrier, s.cal.Scale, s.cal.Levels, s.cal.Quality, s.opu.Epoch(), s.cal.Settings.Exposure)
@@ -154,5 +155,14 @@ func TestProjectAgainstTruth(t *testing.T) {
 			}
 			t.Logf("%+v", s.opu.Stats())
 		})
+	}
+}
+
+// quickOnly skips a test that measures figures on a large bench when time is short,
+// as it is under the race detector.
+func quickOnly(t *testing.T) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("measures figures on a large bench; not with -short")
 	}
 }

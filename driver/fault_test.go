@@ -147,7 +147,9 @@ func TestDrift(t *testing.T) {
 		s := newSetup(t, c, 10, 128, driver.Options{KeepDrift: keep})
 		x := randomTernary(3, 4, 10)
 		first := s.project(t, x)
-		s.project(t, randomTernary(4, 250, 10))
+		for range 10 {
+			s.project(t, randomTernary(4, 25, 10))
+		}
 		later := s.project(t, x)
 		var change, power float64
 		for i := range first {
@@ -250,6 +252,7 @@ func TestBadInput(t *testing.T) {
 // Intensities: abs(Tx)^2 has mean norm(x)^2, and those of two vectors are
 // correlated as complex Gaussians are (reference, section 14).
 func TestIntensity(t *testing.T) {
+	quickOnly(t)
 	c := sim.Ideal(14)
 	s := newSetup(t, c, 10, 0, driver.Options{})
 	m, _ := s.opu.Shape()
@@ -279,6 +282,7 @@ func TestIntensity(t *testing.T) {
 // Memory is that of one run: a batch a hundred times as large allocates nothing
 // more per row.
 func TestMemoryDoesNotGrow(t *testing.T) {
+	quickOnly(t)
 	s := newSetup(t, small(15), 10, 64, driver.Options{})
 	rows := func(n int) float64 {
 		var x []int8 // few different rows: making new light allocates in the simulator
@@ -300,6 +304,7 @@ func TestMemoryDoesNotGrow(t *testing.T) {
 }
 
 func TestEpoch(t *testing.T) {
+	quickOnly(t)
 	epoch := func(c sim.Config, features int) string {
 		return newSetup(t, c, features, 64, driver.Options{}).opu.Epoch()
 	}

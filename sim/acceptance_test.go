@@ -27,6 +27,9 @@ type optics struct {
 
 func newOptics(t *testing.T, c sim.Config, taper, margin float64) *optics {
 	t.Helper()
+	if testing.Short() {
+		t.Skip("measures figures on a large bench; not with -short")
+	}
 	b, err := sim.New(c)
 	if err != nil {
 		t.Fatal(err)
