@@ -75,6 +75,9 @@ func (b *benchFlags) open(stderr io.Writer, n need) (*table, error) {
 	for c.Chip.Mirrors() < 4*n.features {
 		c.Chip.Width, c.Chip.Height = 2*c.Chip.Width, 2*c.Chip.Height
 	}
+	if usual, _ := sim.Preset(b.sim, b.seed); c.Width != usual.Width || c.Chip != usual.Chip {
+		fmt.Fprintf(stderr, "note: the simulated bench grew to a sensor of %dx%d pixels and a chip of %v mirrors\n", c.Width, c.Height, c.Chip)
+	}
 	bench, err := sim.New(c)
 	if err != nil {
 		return nil, usage("%v", err)
