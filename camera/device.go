@@ -29,8 +29,9 @@ var (
 //
 // Its methods may be called from any goroutine; Wait is for one goroutine at a
 // time. Every blocking call ends when its context does, even if the hardware
-// never answers. What else a camera can do is found by asserting for a small
-// interface of its own.
+// never answers, with an error that wraps the context's; a context that has
+// already ended lets nothing but Wait begin. What else a camera can do is found by
+// asserting for a small interface of its own.
 type Device interface {
 	// Info describes the camera. It never blocks and does not change while the
 	// device is open.
@@ -43,14 +44,17 @@ type Device interface {
 	Configure(ctx context.Context, c Config) (Config, error)
 
 	// Arm prepares for a run and returns when a trigger would be accepted. Frames
-	// and counters of an earlier run are gone. While armed it fails with ErrArmed.
+	// and counters of an earlier run are gone. While armed it fails with ErrArmed;
+	// a run of no frames is ErrInput. After an error the camera is not armed, unless
+	// it was.
 	Arm(ctx context.Context, r Run) error
 
 	// Wait blocks until at least one frame has arrived, fills dst from its start
 	// and returns how many. Frames come in the order of exposure, bad ones
 	// included. If ctx ends first it returns 0 and an error wrapping ErrTimeout and
-	// the context's own; frames that arrive later are kept for the next call. With
-	// every buffer in the caller's hands: ErrNoBuffers.
+	// the context's own; frames that arrive later are kept for the next call. It
+	// does not block with every buffer in the caller's hands (ErrNoBuffers), without
+	// a run (ErrNotArmed) or with an empty dst (ErrInput).
 	Wait(ctx context.Context, dst []Frame) (int, error)
 
 	// Requeue gives frames back; their pixels may be overwritten from now on.

@@ -64,9 +64,7 @@ func checkEndedContexts(b *bench) {
 		{"Play", func() error { return b.device.Play(ended, slm.Run{Order: []int{0}}) }},
 		{"Stop", func() error { return b.device.Stop(ended) }},
 	} {
-		var err error
-		b.ends(c.name+" with a context that has ended", func() { err = c.call() })
-		b.expect(c.name+" with a context that has ended", err, context.Canceled)
+		b.refuses(c.name+" with a context that has ended", context.Canceled, c.call)
 	}
 	if err := b.device.Stop(b.ctx()); err != nil {
 		b.Fatalf("Stop: %v", err)
@@ -160,13 +158,11 @@ func checkClose(b *bench) {
 // closed expects ErrClosed of every call.
 func (b *bench) closed() {
 	b.Helper()
-	b.ends("a call after Close", func() {
-		b.expect("Load after Close", b.device.Load(b.ctx(), []int{0}, []*slm.Pattern{b.pattern()}), slm.ErrClosed)
-		b.expect("Play after Close", b.device.Play(b.ctx(), slm.Run{Order: []int{0}}), slm.ErrClosed)
-		_, err := b.device.Wait(b.ctx())
-		b.expect("Wait after Close", err, slm.ErrClosed)
-		b.expect("Stop after Close", b.device.Stop(b.ctx()), slm.ErrClosed)
-	})
+	p := b.pattern()
+	b.refuses("Load after Close", slm.ErrClosed, func() error { return b.device.Load(b.ctx(), []int{0}, []*slm.Pattern{p}) })
+	b.refuses("Play after Close", slm.ErrClosed, func() error { return b.device.Play(b.ctx(), slm.Run{Order: []int{0}}) })
+	b.refuses("Wait after Close", slm.ErrClosed, func() error { _, err := b.device.Wait(b.ctx()); return err })
+	b.refuses("Stop after Close", slm.ErrClosed, func() error { return b.device.Stop(b.ctx()) })
 	if got := b.device.Info(); got != b.info {
 		b.Errorf("Close changed Info from %+v to %+v", b.info, got)
 	}
@@ -187,8 +183,6 @@ func checkCloseEndsWait(b *bench) {
 			}
 		})
 	}
-	var err error
-	b.ends("Wait, when the device was closed,", func() { err = <-pending })
-	b.expect("Wait, when the device was closed", err, slm.ErrClosed)
+	b.refuses("Wait, when the device was closed", slm.ErrClosed, func() error { return <-pending })
 	b.closed()
 }

@@ -233,6 +233,14 @@ func (b *bench) expect(what string, err, want error) {
 	}
 }
 
+// refuses makes a call that must return soon, with an error that wraps want.
+func (b *bench) refuses(what string, want error, call func() error) {
+	b.Helper()
+	var err error
+	b.ends(what, func() { err = call() })
+	b.expect(what, err, want)
+}
+
 // The run that is looked at while it plays takes half a minute, longer than any
 // patience: no call may seem to end in time because the run does.
 const (
@@ -268,6 +276,6 @@ func (b *bench) playing(atLeast time.Duration) bool {
 	ctx, cancel := context.WithTimeout(b.ctx(), atLeast)
 	defer cancel()
 	var err error
-	b.ends("Wait during a run, with a context that ended,", func() { _, err = b.device.Wait(ctx) })
+	b.ends("Wait during a run, with a context that ended", func() { _, err = b.device.Wait(ctx) })
 	return err != nil
 }
