@@ -15,7 +15,7 @@
 //		for _, f := range frames[:k] { use(f.Pix); cam.Requeue(f) }
 //		n += k
 //	}
-//	err = cam.Stop(ctx)
+//	counts, err := cam.Stop(ctx)
 //
 // A frame carries its proof: sequence number, trigger index, device time and a
 // status. A frame whose status is not OK must never reach a result.

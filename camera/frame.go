@@ -78,7 +78,7 @@ func (f *Frame) Check() error {
 		return fmt.Errorf("cannot use frame %d: %dx%d pixels, each side must be 1 to %d: %w", f.Seq, f.Width, f.Height, MaxSide, ErrFrame)
 	case f.Stride < f.Width*bpp:
 		return fmt.Errorf("cannot use frame %d: a row of %d bytes cannot hold %d pixels of %d bytes: %w", f.Seq, f.Stride, f.Width, bpp, ErrFrame)
-	case len(f.Pix) < (f.Height-1)*f.Stride+f.Width*bpp:
+	case f.Height > 1 && f.Stride > len(f.Pix), len(f.Pix) < (f.Height-1)*f.Stride+f.Width*bpp: // the first, lest the second overflows
 		return fmt.Errorf("cannot use frame %d: %d bytes are too few for %d rows of %d: %w", f.Seq, len(f.Pix), f.Height, f.Stride, ErrFrame)
 	}
 	return nil

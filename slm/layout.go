@@ -108,7 +108,7 @@ func NewLayout(s LayoutSpec) (*Layout, error) {
 		lit = s.Mask.Count()
 	}
 	if need := max(1, s.Area); need > lit/s.Features {
-		return fail("%d mirrors for each exceed the %d lit ones; use fewer features or fewer mirrors", need, lit)
+		return fail("the %d lit mirrors are fewer than %d for each; use fewer features or smaller ones", lit, need)
 	}
 
 	var cells []block

@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/light-in-the-loop/opu/camera"
 	"github.com/light-in-the-loop/opu/camera/cameratest"
@@ -34,6 +35,27 @@ func TestAccepts(t *testing.T) {
 // In real time, and without a clock or a counter, it accepts it as well.
 func TestAcceptsInRealTime(t *testing.T) {
 	cameratest.Run(t, harness(plainFake))
+}
+
+// And one that takes frames by itself.
+func TestAcceptsFreeRunning(t *testing.T) {
+	cameratest.Run(t, cameratest.Harness{
+		Open: func(*testing.T) camera.Device {
+			f := newFake("")
+			go func() {
+				for {
+					select {
+					case <-f.closed:
+						return
+					case <-time.After(time.Millisecond):
+						f.trigger(1)
+					}
+				}
+			}()
+			return f
+		},
+		Around: synctest.Test,
+	})
 }
 
 // A suite that cannot fail is worth nothing: each bug must be found by the check
