@@ -15,7 +15,7 @@ import (
 
 // The conditions that callers act on.
 var (
-	ErrInput      = errors.New("bad input") // found before anything was shown
+	ErrInput      = slm.ErrInput // found before anything was shown
 	ErrMatrixLost = errors.New("the medium is no longer the one that was calibrated")
 )
 
@@ -133,7 +133,7 @@ func (o *OPU) Project(ctx context.Context, dst []complex64, x []int8) error {
 		return fmt.Errorf("cannot project %d rows into %d outputs: %d x %d are needed: %w", rows, len(dst), rows, m, ErrInput)
 	}
 	if err := slm.CheckTernary(x); err != nil {
-		return fmt.Errorf("%w: %w", err, ErrInput)
+		return err
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()

@@ -261,11 +261,12 @@ func TestLateFromTheStart(t *testing.T) {
 
 func TestNoLight(t *testing.T) {
 	for name, blocked := range map[string][2]bool{"signal blocked": {false, true}, "both blocked": {true, true}} {
-		bench, r := table(t, nil)
+		bench, r := table(t, func(c *sim.Config) { c.Stamp = false }) // a stamp is not nothing
 		if err := bench.Block(context.Background(), blocked[0], blocked[1]); err != nil {
 			t.Fatal(err)
 		}
-		if err := show(t, bench, r, patterns(bench.Config().Chip, 3)); !errors.Is(err, rig.ErrNoContrast) {
+		err := r.Show(context.Background(), patterns(bench.Config().Chip, 3), func(int, *camera.Frame) error { return nil })
+		if !errors.Is(err, rig.ErrNoContrast) {
 			t.Errorf("%s: error %v, want ErrNoContrast", name, err)
 		}
 	}

@@ -2,7 +2,6 @@ package sim
 
 import (
 	"context"
-	"encoding/binary"
 	"fmt"
 	"slices"
 	"sync"
@@ -265,17 +264,10 @@ func (c *Camera) render(a arrival, index, run int) camera.Frame {
 		f.Status = camera.Damaged
 		clear(f.Pix[len(f.Pix)/2:])
 	}
-	if c.bench.config.Stamp {
-		binary.LittleEndian.PutUint32(f.Pix, uint32(a.exposure.position))
-		binary.LittleEndian.PutUint64(f.Pix[4:], a.exposure.pattern.Hash())
+	if c.bench.config.Stamp && f.Width >= positionStamp+patternStamp {
+		stamp(&f, a.exposure.position, a.exposure.pattern.Hash())
 	}
 	return f
-}
-
-// ReadStamp returns what a bench with Config.Stamp wrote into the frame: the
-// position in the run, and the Hash of the pattern whose light it was.
-func ReadStamp(f *camera.Frame) (position int, pattern uint64) {
-	return int(binary.LittleEndian.Uint32(f.Pix)), binary.LittleEndian.Uint64(f.Pix[4:])
 }
 
 // Requeue implements camera.Device.

@@ -38,8 +38,9 @@ type Config struct {
 	FullWell   float64 // electrons at the ADC's largest number
 	BlackLevel float64 // counts added before rounding
 
-	// Stamp writes the position in the run and the hash of the pattern into the first
-	// 12 bytes of each frame (ReadStamp), for tests of who belongs to whom.
+	// Stamp writes the position in the run and the hash of the pattern into the first 24
+	// pixels of each frame (ReadStamp), for tests of who belongs to whom; regions of
+	// interest must be at least 24 pixels wide then.
 	Stamp bool
 }
 
