@@ -293,6 +293,7 @@ func (c *Camera) Stop(ctx context.Context) (camera.Counts, error) {
 		c.armed = false
 		c.counts.Lost += uint64(len(c.queue))
 		c.queue = c.queue[:0]
+		c.signal() // whoever waits learns that there is no run
 	}
 	return c.counts, nil
 }
