@@ -3,8 +3,9 @@
 // PyTorch, NumPy and others load it without running any code.
 //
 // Only 32-bit floats are supported, which is what networks here are made of. The
-// reader is strict: the header must describe the data exactly, without gaps or
-// overlaps, and nothing is allocated for data that is not there.
+// reader is strict: the header must describe the data exactly and each tensor once,
+// without gaps, overlaps or fields it does not know, and nothing is allocated for
+// data that is not there. What Write writes, Read reads.
 package safetensors
 
 import (
@@ -57,9 +58,11 @@ func (f *File) Tensor(name string, shape ...int) ([]float32, error) {
 
 // entry is a tensor as the header describes it.
 type entry struct {
-	DType   string   `json:"dtype"`
-	Shape   []int    `json:"shape"`
-	Offsets [2]int64 `json:"data_offsets"`
+	DType   string  `json:"dtype"`
+	Shape   []int   `json:"shape"`
+	Offsets []int64 `json:"data_offsets"` // of its first byte, and of the one behind its last
+
+	name string
 }
 
 const metadataKey = "__metadata__"
@@ -79,7 +82,10 @@ func Write(w io.Writer, f File) error {
 			return fmt.Errorf("cannot write tensor %q: the name is taken", t.Name)
 		}
 		end := at + 4*int64(len(t.Data))
-		header[t.Name] = entry{"F32", append([]int{}, t.Shape...), [2]int64{at, end}}
+		if end > maxData {
+			return fmt.Errorf("cannot write tensor %q: it ends at byte %d, and files hold %d", t.Name, end, int64(maxData))
+		}
+		header[t.Name] = entry{DType: "F32", Shape: append([]int{}, t.Shape...), Offsets: []int64{at, end}}
 		at = end
 	}
 	text, err := json.Marshal(header)
@@ -87,6 +93,9 @@ func Write(w io.Writer, f File) error {
 		return fmt.Errorf("cannot write the header: %w", err)
 	}
 	text = append(text, strings.Repeat(" ", (8-len(text)%8)%8)...) // data begins at a multiple of eight
+	if len(text) > maxHeader {
+		return fmt.Errorf("cannot write a header of %d bytes, at most %d are read; shorten the metadata", len(text), maxHeader)
+	}
 	if _, err := w.Write(append(binary.LittleEndian.AppendUint64(nil, uint64(len(text))), text...)); err != nil {
 		return err
 	}
@@ -110,7 +119,7 @@ func count(shape []int) (int64, error) {
 	n := int64(1)
 	for _, s := range shape {
 		if s < 0 || s > 0 && n > maxData/int64(s) {
-			return 0, fmt.Errorf("shape %v is too large: %w", shape, ErrFormat)
+			return 0, fmt.Errorf("shape %v cannot be held: %w", shape, ErrFormat)
 		}
 		n *= int64(s)
 	}
@@ -131,54 +140,18 @@ func Read(r io.Reader) (*File, error) {
 	if err != nil {
 		return nil, err
 	}
-	var raw map[string]json.RawMessage
-	if err := json.Unmarshal(text, &raw); err != nil {
-		return nil, fmt.Errorf("its header is no JSON object (%v): %w", err, ErrFormat)
+	f, entries, err := readHeader(text)
+	if err != nil {
+		return nil, err
 	}
-	f := &File{}
-	var entries []entry
-	for name, message := range raw {
-		if name == metadataKey {
-			if err := json.Unmarshal(message, &f.Metadata); err != nil {
-				return nil, fmt.Errorf("its metadata are not strings (%v): %w", err, ErrFormat)
-			}
-			continue
-		}
-		var e entry
-		if err := json.Unmarshal(message, &e); err != nil {
-			return nil, fmt.Errorf("tensor %q is badly described (%v): %w", name, err, ErrFormat)
-		}
-		n, err := count(e.Shape)
-		if err != nil {
-			return nil, fmt.Errorf("tensor %q: %w", name, err)
-		}
-		if e.DType != "F32" {
-			return nil, fmt.Errorf("tensor %q has the type %q, only F32 is read: %w", name, e.DType, ErrFormat)
-		}
-		if e.Offsets[0] < 0 || e.Offsets[1]-e.Offsets[0] != 4*n || e.Offsets[1] > maxData {
-			return nil, fmt.Errorf("tensor %q with shape %v cannot lie at bytes %v: %w", name, e.Shape, e.Offsets, ErrFormat)
-		}
-		entries = append(entries, e)
-		f.Tensors = append(f.Tensors, Tensor{Name: name, Shape: e.Shape})
-	}
-	order := make([]int, len(entries))
-	for i := range order {
-		order[i] = i
-	}
-	slices.SortFunc(order, func(a, b int) int {
-		if c := entries[a].Offsets[0] - entries[b].Offsets[0]; c != 0 {
-			return int(c)
-		}
-		return strings.Compare(f.Tensors[a].Name, f.Tensors[b].Name)
-	})
-	sorted := make([]Tensor, len(order))
 	var at int64
-	for i, j := range order {
-		t := f.Tensors[j]
-		if entries[j].Offsets[0] != at {
-			return nil, fmt.Errorf("tensor %q begins at byte %d instead of %d: %w", t.Name, entries[j].Offsets[0], at, ErrFormat)
+	for i, e := range entries {
+		t := &f.Tensors[i]
+		if e.Offsets[0] != at {
+			return nil, fmt.Errorf("tensor %q begins at byte %d instead of %d: %w", t.Name, e.Offsets[0], at, ErrFormat)
 		}
-		data, err := readGrowing(r, entries[j].Offsets[1]-at)
+		at = e.Offsets[1]
+		data, err := readGrowing(r, at-e.Offsets[0])
 		if err != nil {
 			return nil, fmt.Errorf("tensor %q: %w", t.Name, err)
 		}
@@ -186,14 +159,81 @@ func Read(r io.Reader) (*File, error) {
 		for k := range t.Data {
 			t.Data[k] = math.Float32frombits(binary.LittleEndian.Uint32(data[4*k:]))
 		}
-		sorted[i] = t
-		at = entries[j].Offsets[1]
 	}
-	f.Tensors = sorted
-	if n, _ := r.Read(length[:1]); n != 0 {
+	if _, err := io.ReadFull(r, length[:1]); err != io.EOF {
 		return nil, fmt.Errorf("there is data behind its last tensor: %w", ErrFormat)
 	}
 	return f, nil
+}
+
+// readHeader returns the file without its data, and where each tensor's lies, in
+// the order of the data. It goes through the header key by key: a map would let a
+// second tensor of the same name replace the first.
+func readHeader(text []byte) (*File, []entry, error) {
+	d := json.NewDecoder(bytes.NewReader(text))
+	d.DisallowUnknownFields()
+	if open, err := d.Token(); err != nil || open != json.Delim('{') || text[0] != '{' {
+		return nil, nil, fmt.Errorf("its header does not begin with a JSON object: %w", ErrFormat)
+	}
+	f := &File{}
+	var entries []entry
+	seen := map[string]bool{}
+	for d.More() {
+		key, err := d.Token()
+		if err != nil {
+			return nil, nil, fmt.Errorf("its header is no JSON object (%v): %w", err, ErrFormat)
+		}
+		name, _ := key.(string) // the decoder has seen that it is one
+		if seen[name] {
+			return nil, nil, fmt.Errorf("its header describes %q twice: %w", name, ErrFormat)
+		}
+		seen[name] = true
+		if name == metadataKey {
+			if err := d.Decode(&f.Metadata); err != nil {
+				return nil, nil, fmt.Errorf("its metadata are not strings (%v): %w", err, ErrFormat)
+			}
+			continue
+		}
+		var e entry
+		if err := d.Decode(&e); err != nil {
+			return nil, nil, fmt.Errorf("tensor %q is badly described (%v): %w", name, err, ErrFormat)
+		}
+		if err := e.check(); err != nil {
+			return nil, nil, fmt.Errorf("tensor %q %w", name, err)
+		}
+		e.name = name
+		entries = append(entries, e)
+	}
+	if _, err := d.Token(); err != nil {
+		return nil, nil, fmt.Errorf("its header has no end (%v): %w", err, ErrFormat)
+	}
+	if _, err := d.Token(); err != io.EOF {
+		return nil, nil, fmt.Errorf("there is more than a JSON object in its header: %w", ErrFormat)
+	}
+	// An empty tensor lies where the next one begins, and comes before it.
+	slices.SortStableFunc(entries, func(a, b entry) int { return slices.Compare(a.Offsets, b.Offsets) })
+	for _, e := range entries {
+		f.Tensors = append(f.Tensors, Tensor{Name: e.name, Shape: e.Shape})
+	}
+	return f, entries, nil
+}
+
+// check says whether e can describe a tensor, whatever the others are.
+func (e entry) check() error {
+	if e.DType != "F32" {
+		return fmt.Errorf("has the type %q, only F32 is read: %w", e.DType, ErrFormat)
+	}
+	if e.Shape == nil || len(e.Offsets) != 2 {
+		return fmt.Errorf("has the shape %v and the offsets %v, which must be a list and a pair: %w", e.Shape, e.Offsets, ErrFormat)
+	}
+	n, err := count(e.Shape)
+	if err != nil {
+		return fmt.Errorf("is too large: %w", err)
+	}
+	if e.Offsets[0] < 0 || e.Offsets[1] > maxData || e.Offsets[0] > e.Offsets[1] || e.Offsets[1]-e.Offsets[0] != 4*n {
+		return fmt.Errorf("with shape %v cannot lie at bytes %v: %w", e.Shape, e.Offsets, ErrFormat)
+	}
+	return nil
 }
 
 // readGrowing reads n bytes into memory that grows with what is really there.
