@@ -1,12 +1,16 @@
 package dfa
 
 import (
+	"encoding/binary"
 	"encoding/json"
 	"fmt"
-	"io"
+	"hash/crc32"
+	"math"
 	"os"
 	"path/filepath"
+	"slices"
 
+	"github.com/light-in-the-loop/opu/dfa/dataset"
 	"github.com/light-in-the-loop/opu/internal/safetensors"
 )
 
@@ -25,14 +29,35 @@ type state struct {
 	Data   fingerprint `json:"data"`
 	Epoch  int         `json:"epoch"` // next step to make
 	Step   int         `json:"step"`
-	Loss   float64     `json:"loss"` // of the epoch so far
-	Right  int         `json:"right"`
+	Sums   sums        `json:"sums"` // of the epoch so far
 }
 
-// fingerprint tells data sets of the same name apart.
+// fingerprint tells data sets of the same name apart, by what is learnt from: the
+// order counts, since the shuffles go by it.
 type fingerprint struct {
 	Samples   int
 	Mean, Std float64
+	Sum       uint32 // CRC-32C of features and labels
+}
+
+func fingerprintOf(d *dataset.Data) fingerprint {
+	table := crc32.MakeTable(crc32.Castagnoli)
+	sum, buf := uint32(0), make([]byte, 0, 1<<14)
+	for part := range slices.Chunk(d.Train.X, cap(buf)/4) {
+		buf = buf[:0]
+		for _, x := range part {
+			buf = binary.LittleEndian.AppendUint32(buf, math.Float32bits(x))
+		}
+		sum = crc32.Update(sum, table, buf)
+	}
+	for part := range slices.Chunk(d.Train.Y, cap(buf)/4) {
+		buf = buf[:0]
+		for _, y := range part {
+			buf = binary.LittleEndian.AppendUint32(buf, uint32(y))
+		}
+		sum = crc32.Update(sum, table, buf)
+	}
+	return fingerprint{len(d.Train.Y), d.Mean, d.Std, sum}
 }
 
 // arrays are the arrays of a checkpoint, in the order of the file.
@@ -53,34 +78,34 @@ func (t *trainer) arrays() []safetensors.Tensor {
 	return all
 }
 
-func (t *trainer) fingerprint() fingerprint {
-	return fingerprint{len(t.data.Train.Y), t.data.Mean, t.data.Std}
-}
-
 // save writes a checkpoint, if there is a place for it.
 func (t *trainer) save() error {
 	if t.options.Dir == "" {
 		return nil
 	}
-	text, err := json.Marshal(state{t.result, t.fingerprint(), t.epoch, t.step, t.loss, t.right})
+	f, err := t.encode()
 	if err != nil {
 		return fmt.Errorf("cannot save a checkpoint: %w", err)
 	}
-	f := safetensors.File{Metadata: map[string]string{stateKey: string(text)}, Tensors: t.arrays()}
 	return writeFile(filepath.Join(t.options.Dir, CheckpointName), checkpointFormat, f)
 }
 
-// readCheckpoint reads and verifies a checkpoint. Errors wrap ErrFile.
-func readCheckpoint(r io.Reader) (*state, *safetensors.File, error) {
-	f, err := readFile(r, checkpointFormat)
+// encode makes a checkpoint, which shares memory with the trainer.
+func (t *trainer) encode() (*safetensors.File, error) {
+	text, err := json.Marshal(state{t.result, t.fingerprint, t.epoch, t.step, t.sums})
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
+	return &safetensors.File{Metadata: map[string]string{stateKey: string(text)}, Tensors: t.arrays()}, nil
+}
+
+// decodeState finds the state in a verified checkpoint. Errors wrap ErrFile.
+func decodeState(f *safetensors.File) (*state, error) {
 	s := new(state)
 	if err := json.Unmarshal([]byte(f.Metadata[stateKey]), s); err != nil {
-		return nil, nil, fmt.Errorf("its state cannot be read (%v): %w", err, ErrFile)
+		return nil, fmt.Errorf("its state cannot be read (%v): %w", err, ErrFile)
 	}
-	return s, f, nil
+	return s, nil
 }
 
 // LoadState returns the result so far of the checkpoint in a folder: what a
@@ -103,7 +128,11 @@ func loadCheckpoint(dir string) (*state, *safetensors.File, error) {
 		return nil, nil, fmt.Errorf("cannot resume: %w", err)
 	}
 	defer r.Close()
-	s, f, err := readCheckpoint(r)
+	f, err := readFile(r, checkpointFormat)
+	if err != nil {
+		return nil, nil, fmt.Errorf("cannot resume from %s: %w", path, err)
+	}
+	s, err := decodeState(f)
 	if err != nil {
 		return nil, nil, fmt.Errorf("cannot resume from %s: %w", path, err)
 	}
@@ -129,9 +158,9 @@ func (t *trainer) takeOver(s *state, f *safetensors.File) error {
 	if err := sameRun(s.Result.Config, t.config); err != nil {
 		return err
 	}
-	if s.Result.Dataset != t.data.Name || s.Data != t.fingerprint() {
+	if s.Result.Dataset != t.data.Name || s.Data != t.fingerprint {
 		return fmt.Errorf("cannot resume: the run was trained on %s %+v, this is %s %+v; give the same data: %w",
-			s.Result.Dataset, s.Data, t.data.Name, t.fingerprint(), ErrInput)
+			s.Result.Dataset, s.Data, t.data.Name, t.fingerprint, ErrInput)
 	}
 	steps := t.stepsPerEpoch()
 	if s.Epoch < 0 || s.Step < 0 || s.Step >= steps || len(s.Result.History) != s.Epoch {
@@ -148,7 +177,7 @@ func (t *trainer) takeOver(s *state, f *safetensors.File) error {
 	config := t.config
 	t.result = s.Result
 	t.result.Config = config
-	t.epoch, t.step, t.loss, t.right = s.Epoch, s.Step, s.Loss, s.Right
+	t.epoch, t.step, t.sums = s.Epoch, s.Step, s.Sums
 	return nil
 }
 

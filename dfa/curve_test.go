@@ -12,7 +12,7 @@ func exampleCurve(epochs int) Curve {
 	r := &Result{Dataset: "drawn-digits", Config: Default(), EpochOfB: "digital-seed-1-1024x10"}
 	for e := range epochs {
 		r.History = append(r.History, Epoch{
-			Epoch: e + 1, TrainAccuracy: 1 - 0.2/float64(e+1), TestAccuracy: 0.97 - 0.15/float64(e+1),
+			Epoch: e + 1, TrainLoss: 1.1 / float64(e+1), TrainAccuracy: 1 - 0.2/float64(e+1), TestAccuracy: 0.97 - 0.15/float64(e+1),
 		})
 		r.TestAccuracy = r.History[e].TestAccuracy
 	}
@@ -20,8 +20,8 @@ func exampleCurve(epochs int) Curve {
 	return Curve{Result: r, Frozen: &frozen, Simulated: true}
 }
 
-// The picture can be decoded and shows both curves and the control. With
-// OPU_CURVE_PNG, it is left there to be looked at.
+// The picture can be decoded and shows all curves, those of training in both halves,
+// and the control. With OPU_CURVE_PNG, it is left there to be looked at.
 func TestWritePNG(t *testing.T) {
 	var buf bytes.Buffer
 	if err := exampleCurve(10).WritePNG(&buf); err != nil {
@@ -37,9 +37,17 @@ func TestWritePNG(t *testing.T) {
 		t.Fatal(err)
 	}
 	size := picture.Bounds()
-	for what, want := range map[string]color.RGBA{"test": testColor, "training": trainColor, "frozen": frozenColor} {
-		pixels := 0
-		for y := range size.Dy() {
+	half := size.Dy() / 2
+	for _, part := range []struct {
+		what     string
+		want     color.RGBA
+		from, to int
+	}{
+		{"the loss", trainColor, 0, half}, {"training", trainColor, half, size.Dy()},
+		{"test", testColor, half, size.Dy()}, {"frozen", frozenColor, half, size.Dy()},
+	} {
+		pixels, want := 0, part.want
+		for y := part.from; y < part.to; y++ {
 			for x := range size.Dx() {
 				got := color.RGBAModel.Convert(picture.At(x, y)).(color.RGBA)
 				if near(got.R, want.R) && near(got.G, want.G) && near(got.B, want.B) {
@@ -48,7 +56,7 @@ func TestWritePNG(t *testing.T) {
 			}
 		}
 		if pixels < 100 {
-			t.Errorf("%d pixels have the colour of %s", pixels, what)
+			t.Errorf("%d pixels have the colour of %s", pixels, part.what)
 		}
 	}
 }

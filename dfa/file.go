@@ -24,11 +24,16 @@ const (
 	checksumKey = "sha256" // see checksum
 )
 
-// writeFile writes f with its format and checksum, old or new, never half.
-func writeFile(path, format string, f safetensors.File) error {
+// writeFile seals f and writes it, old or new, never half.
+func writeFile(path, format string, f *safetensors.File) error {
+	seal(f, format)
+	return atomicfile.Write(path, func(w io.Writer) error { return safetensors.Write(w, *f) })
+}
+
+// seal gives f its format and checksum.
+func seal(f *safetensors.File, format string) {
 	f.Metadata[formatKey] = format
-	f.Metadata[checksumKey] = checksum(&f)
-	return atomicfile.Write(path, func(w io.Writer) error { return safetensors.Write(w, f) })
+	f.Metadata[checksumKey] = checksum(f)
 }
 
 // readFile reads and verifies what writeFile wrote. Errors wrap ErrFile.

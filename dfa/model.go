@@ -7,6 +7,7 @@ import (
 	"io"
 	"math"
 	"os"
+	"runtime/debug"
 	"strconv"
 
 	"github.com/light-in-the-loop/opu/dfa/dataset"
@@ -20,6 +21,7 @@ type Provenance struct {
 	EpochOfB     string  `json:"epoch_of_b"`
 	Calibration  string  `json:"calibration"`
 	TestAccuracy float64 `json:"test_accuracy"`
+	Version      string  `json:"version"` // of this module, in the program that trained
 }
 
 // Model is a trained network. It runs without any OPU.
@@ -36,11 +38,25 @@ func (t *trainer) model() *Model {
 	return &Model{
 		Provenance: Provenance{
 			Config: t.config, Dataset: t.data.Name, EpochOfB: t.result.EpochOfB,
-			Calibration: t.options.Calibration, TestAccuracy: t.result.TestAccuracy,
+			Calibration: t.options.Calibration, TestAccuracy: t.result.TestAccuracy, Version: version(),
 		},
 		Classes: t.data.Classes, Features: t.data.Train.Features,
 		net: t.net, scale: t.scale,
 	}
+}
+
+// version is that of this module, as the program's build information has it:
+// "(devel)" for a build that knows of no revision.
+func version() string {
+	const module = "github.com/light-in-the-loop/opu"
+	if info, ok := debug.ReadBuildInfo(); ok {
+		for _, m := range append(info.Deps, &info.Main) {
+			if m.Path == module && m.Version != "" {
+				return m.Version
+			}
+		}
+	}
+	return "(devel)"
 }
 
 // Metadata keys of a model file.
@@ -57,11 +73,19 @@ const (
 // metadata the provenance, the scaling of the inputs, (x - input_mean)/input_std, and
 // a checksum.
 func (m *Model) Save(path string) error {
-	provenance, err := json.Marshal(m.Provenance)
+	f, err := m.encode()
 	if err != nil {
 		return fmt.Errorf("cannot save the model: %w", err)
 	}
-	f := safetensors.File{Metadata: map[string]string{
+	return writeFile(path, modelFormat, f)
+}
+
+func (m *Model) encode() (*safetensors.File, error) {
+	provenance, err := json.Marshal(m.Provenance)
+	if err != nil {
+		return nil, err
+	}
+	f := &safetensors.File{Metadata: map[string]string{
 		provenanceKey: string(provenance),
 		meanKey:       strconv.FormatFloat(m.scale.Mean, 'g', -1, 64), stdKey: strconv.FormatFloat(m.scale.Std, 'g', -1, 64),
 	}}
@@ -70,7 +94,7 @@ func (m *Model) Save(path string) error {
 			safetensors.Tensor{Name: fmt.Sprintf("layers.%d.weight", i), Shape: []int{l.out, l.in}, Data: transpose(l.weight, l.in, l.out)},
 			safetensors.Tensor{Name: fmt.Sprintf("layers.%d.bias", i), Shape: []int{l.out}, Data: l.bias})
 	}
-	return writeFile(path, modelFormat, f)
+	return f, nil
 }
 
 func transpose(a []float32, rows, cols int) []float32 {

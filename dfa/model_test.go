@@ -43,7 +43,7 @@ func TestModelRoundTrip(t *testing.T) {
 	if diff := cmp.Diff(m.Provenance, got.Provenance); diff != "" {
 		t.Errorf("provenance (-saved +loaded):\n%s", diff)
 	}
-	if p := got.Provenance; p.EpochOfB != "epoch five" || p.Calibration != "bench.opucal" || p.Dataset != "blobs" || p.TestAccuracy == 0 || p.Seed != 1 {
+	if p := got.Provenance; p.EpochOfB != "epoch five" || p.Calibration != "bench.opucal" || p.Dataset != "blobs" || p.TestAccuracy == 0 || p.Seed != 1 || p.Version == "" {
 		t.Errorf("provenance: %+v", p)
 	}
 	if got.Features != 20 || got.Classes != 4 || got.scale != m.scale || !slices.Equal(parameters(m.net), parameters(got.net)) {
@@ -200,11 +200,14 @@ func TestModelFileErrors(t *testing.T) {
 }
 
 func FuzzReadModel(f *testing.F) {
-	_, _, path := savedModel(f, 2)
-	whole, err := os.ReadFile(path)
+	c := small(Ternary)
+	c.Layers = []int{2}
+	_, m := train(f, c, blobs(1, 32, 4, 3), nil, Options{})
+	file, err := m.encode()
 	if err != nil {
 		f.Fatal(err)
 	}
+	whole := sealedBytes(f, file, modelFormat)
 	f.Add(whole)
 	f.Add(whole[:len(whole)-100])
 	f.Add([]byte("\x02\x00\x00\x00\x00\x00\x00\x00{}"))
@@ -212,7 +215,7 @@ func FuzzReadModel(f *testing.F) {
 		if _, err := readModel(bytes.NewReader(data)); err != nil && !errors.Is(err, ErrFile) {
 			t.Fatal(err)
 		}
-		file := sealed(data, modelFormat)
+		file := resealed(data, modelFormat)
 		if file == nil {
 			return
 		}

@@ -118,10 +118,8 @@ func (s *stepper) compute(ctx context.Context, samples []int, number int) (loss 
 		if err := s.source.projector.Project(ctx, s.projected, s.codes); err != nil {
 			return 0, 0, err
 		}
-		for _, r := range s.active {
-			for j := r * s.source.outputs; j < (r+1)*s.source.outputs; j++ {
-				s.reals[2*j], s.reals[2*j+1] = real(s.projected[j]), imag(s.projected[j])
-			}
+		if err := s.takeProjections(); err != nil {
+			return 0, 0, err
 		}
 		s.spread(s.gains)
 	}
@@ -192,6 +190,23 @@ func (s *stepper) quantise(number int) {
 			s.active = append(s.active, r)
 		}
 	}
+}
+
+// takeProjections reads those of the rows with feedback as reals. One that is no
+// number would make all weights so, and every checkpoint after it.
+func (s *stepper) takeProjections() error {
+	m := s.source.outputs
+	for _, r := range s.active {
+		reals, odd := s.reals[2*r*m:2*(r+1)*m], float32(0)
+		for j, y := range s.projected[r*m : (r+1)*m] {
+			reals[2*j], reals[2*j+1] = real(y), imag(y)
+			odd += 0*real(y) + 0*imag(y) // stays 0 unless one is infinite or NaN
+		}
+		if odd != 0 {
+			return fmt.Errorf("the projector returned a number that is infinite or NaN for row %d of the batch; check the projector: %w", r, ErrProjection)
+		}
+	}
+	return nil
 }
 
 // spread hands each hidden layer its own range of the projections, times the row's

@@ -47,6 +47,7 @@ type Epoch struct {
 	TrainAccuracy float64   `json:"train_accuracy"` // while training
 	TestAccuracy  float64   `json:"test_accuracy"`
 	ValAccuracy   *float64  `json:"val_accuracy,omitempty"`
+	ZeroRows      int       `json:"zero_rows"`           // samples whose coded error was all zeros: they need no projection
 	Alignment     []float64 `json:"alignment,omitempty"` // cosine to backpropagation (-1 to 1), by hidden layer, last batch
 	Seconds       float64   `json:"seconds"`             // since it was begun or resumed
 }
@@ -61,7 +62,7 @@ type Result struct {
 	Samples      int      `json:"samples"` // trained on, all epochs together
 	History      []Epoch  `json:"history"`
 	Seconds      float64  `json:"seconds"`
-	Diverged     string   `json:"diverged,omitempty"` // what was noticed, and what to do
+	Diverged     string   `json:"diverged,omitempty"` // what was noticed after the last epoch, and what to do
 }
 
 // Errors that callers tell apart.
@@ -70,15 +71,18 @@ var (
 	ErrOtherMatrix = errors.New("the feedback matrix is another one")
 	// ErrDiverged: the loss is no number any more.
 	ErrDiverged = errors.New("the run diverged")
+	// ErrProjection: the projector returned what no matrix of finite numbers can.
+	ErrProjection = errors.New("bad projection")
 )
 
 // Train trains a network and returns what came of it. With Config.Feedback Optical
 // the projector is required, otherwise it is not used. It blocks until done.
 //
 // Settings and data that cannot be used are ErrInput, found before anything is
-// allocated. If ctx ends or the projector fails, the exact state before the step is
-// saved (Options.Dir), and ctx's cause or the projector's error comes back wrapped,
-// with the result and the model so far. A run that was interrupted and resumed ends
+// allocated. If ctx ends or the projector fails, or returns numbers that are none
+// (ErrProjection), the exact state before the step is saved (Options.Dir), and ctx's
+// cause or the projector's error comes back wrapped, with the result and the model so
+// far. A run that was interrupted and resumed ends
 // as one that was not, bit for bit, given the same projections. A loss that is no
 // number is ErrDiverged; the checkpoint then remains the last good one.
 func Train(ctx context.Context, c Config, data *dataset.Data, p Projector, o Options) (*Result, *Model, error) {
@@ -102,11 +106,7 @@ func Train(ctx context.Context, c Config, data *dataset.Data, p Projector, o Opt
 	}
 	train, val := holdOut(&data.Train, c.Val, c.Seed)
 	sizes := slices.Concat([]int{data.Train.Features}, c.Layers, []int{data.Classes})
-	t := &trainer{
-		stepper: newStepper(c, scale, train, newNetwork(sizes, act, c.Seed), from),
-		options: o, data: data, val: val,
-		result: Result{Dataset: data.Name, Config: c, EpochOfB: from.epochOfB},
-	}
+	t := newTrainer(newStepper(c, scale, train, newNetwork(sizes, act, c.Seed), from), data, val, o)
 	if o.Resume {
 		if err := t.resume(); err != nil {
 			return nil, nil, err
@@ -155,14 +155,28 @@ func (c Config) source(p Projector, classes int, o Options) (source, error) {
 // trainer is a run in progress.
 type trainer struct {
 	*stepper
-	options Options
-	data    *dataset.Data
-	val     *dataset.Split
-	result  Result
+	options     Options
+	data        *dataset.Data
+	fingerprint fingerprint // of data
+	val         *dataset.Split
+	result      Result
 
-	epoch, step int     // next step to make, both from 0
-	loss        float64 // of the present epoch so far
-	right       int
+	epoch, step int // next step to make, both from 0
+	sums        sums
+}
+
+// sums are what the steps of an epoch have come to so far.
+type sums struct {
+	Loss     float64 `json:"loss"`
+	Right    int     `json:"right"`
+	ZeroRows int     `json:"zero_rows"`
+}
+
+func newTrainer(s *stepper, data *dataset.Data, val *dataset.Split, o Options) *trainer {
+	return &trainer{
+		stepper: s, options: o, data: data, fingerprint: fingerprintOf(data), val: val,
+		result: Result{Dataset: data.Name, Config: s.config, EpochOfB: s.source.epochOfB},
+	}
 }
 
 // stepsPerEpoch drops the last incomplete batch.
@@ -182,7 +196,6 @@ func (t *trainer) run(ctx context.Context) error {
 			return err
 		}
 	}
-	t.result.Diverged = t.divergence()
 	return nil
 }
 
@@ -207,7 +220,10 @@ func (t *trainer) runEpoch(ctx context.Context) error {
 			alignment = t.alignment()
 		}
 		t.apply(number, c.Epochs*steps)
-		t.loss, t.right = t.loss+loss, t.right+right
+		t.sums.Loss, t.sums.Right = t.sums.Loss+loss, t.sums.Right+right
+		if t.source.projector != nil {
+			t.sums.ZeroRows += c.Batch - len(t.active)
+		}
 		t.result.Samples += c.Batch
 		if !last {
 			progress.Step, progress.Loss = t.step+1, loss/float64(c.Batch)
@@ -218,7 +234,8 @@ func (t *trainer) runEpoch(ctx context.Context) error {
 	e.Alignment, e.Seconds = alignment, time.Since(start).Seconds()
 	t.result.History = append(t.result.History, e)
 	t.result.TestAccuracy, t.result.ValAccuracy = e.TestAccuracy, e.ValAccuracy
-	t.epoch, t.step, t.loss, t.right = t.epoch+1, 0, 0, 0
+	t.result.Diverged = t.divergence()
+	t.epoch, t.step, t.sums = t.epoch+1, 0, sums{}
 	progress.Step, progress.Loss, progress.Last = steps, e.TrainLoss, &e
 	t.report(progress)
 	return nil
@@ -234,8 +251,9 @@ func (t *trainer) report(p Progress) {
 func (t *trainer) judge(samples int) Epoch {
 	e := Epoch{
 		Epoch:         t.epoch + 1,
-		TrainLoss:     t.loss / float64(samples),
-		TrainAccuracy: float64(t.right) / float64(samples),
+		TrainLoss:     t.sums.Loss / float64(samples),
+		TrainAccuracy: float64(t.sums.Right) / float64(samples),
+		ZeroRows:      t.sums.ZeroRows,
 		TestAccuracy:  t.net.accuracy(&t.data.Test, t.scale),
 	}
 	if t.config.Val > 0 {
