@@ -3,6 +3,7 @@ package sim
 import (
 	"context"
 	"math"
+	"slices"
 	"sync"
 	"time"
 
@@ -15,7 +16,9 @@ type Bench struct {
 	config    Config
 	truth     Truth
 	medium    *medium
+	aged      *medium     // what the medium turns into; nil if it stays
 	reference []complex64 // Rf at each pixel, without the phase of the moment
+	sensor    sensor
 
 	dmd    *DMD
 	camera *Camera
@@ -24,6 +27,7 @@ type Bench struct {
 	faults    func(Exposure) Fault
 	blocked   Blocked
 	clock     time.Duration // of the bench: advances with each pattern
+	age       time.Duration // of the medium
 	exposures uint64
 	runs      uint64
 }
@@ -34,24 +38,47 @@ func New(c Config) (*Bench, error) {
 	if err := c.Check(); err != nil {
 		return nil, err
 	}
-	b := &Bench{config: c, truth: c.truth(), medium: newMedium(c)}
+	b := &Bench{config: c, truth: c.truth(), medium: newMedium(c, c.Seed), sensor: newSensor(c)}
+	if c.Decorrelation > 0 {
+		b.aged = newMedium(c, streamKey(c.Seed, forAgedMedium, 0))
+	}
 	b.reference = referenceBeam(c)
 	b.dmd = newDMD(b)
 	b.camera = newCamera(b)
 	return b, nil
 }
 
-// referenceBeam is a plane wave of power rho at the carrier, with a phase from
-// the seed.
+// referenceBeam is a wave of mean power rho at the carrier, with a phase from the
+// seed: plane and even, or curved and Gaussian.
 func referenceBeam(c Config) []complex64 {
 	random := newStream(c.Seed, forReference, 0)
 	phase := 2 * math.Pi * random.uniform()
-	amplitude := math.Sqrt(c.Rho)
+	half := math.Hypot(float64(c.Width), float64(c.Height)) / 2
 	beam := make([]complex64, c.Width*c.Height)
+	amplitude := func(r float64) float64 { // on the axis: the square root of rho
+		if c.ReferenceWaist == 0 {
+			return 1
+		}
+		return gaussian(r, c.ReferenceWaist)
+	}
+	distance := func(u, v int) float64 {
+		return math.Hypot(float64(u)-float64(c.Width-1)/2, float64(v)-float64(c.Height-1)/2) / half
+	}
+	peak := math.Sqrt(c.Rho)
+	if c.ReferenceWaist != 0 { // mean power is rho over the whole sensor
+		mean := 0.0
+		for i := range beam {
+			mean += math.Pow(amplitude(distance(i%c.Width, i/c.Width)), 2) / float64(len(beam))
+		}
+		peak /= math.Sqrt(mean)
+	}
+	cut := int(math.Round(c.ReferenceCut * float64(c.Width)))
 	for v := range c.Height {
-		for u := range c.Width {
-			sin, cos := math.Sincos(2*math.Pi*(c.Carrier[0]*float64(u)+c.Carrier[1]*float64(v)) + phase)
-			beam[v*c.Width+u] = complex64(complex(amplitude*cos, amplitude*sin))
+		for u := cut; u < c.Width; u++ {
+			r := distance(u, v)
+			sin, cos := math.Sincos(2*math.Pi*(c.Carrier[0]*float64(u)+c.Carrier[1]*float64(v)) + phase + c.ReferenceCurvature*r*r)
+			a := peak * amplitude(r)
+			beam[v*c.Width+u] = complex64(complex(a*cos, a*sin))
 		}
 	}
 	return beam
@@ -70,7 +97,7 @@ func (b *Bench) Camera() *Camera { return b.camera }
 func (b *Bench) Truth() Truth { return b.truth }
 
 // Field is the true speckle field S of a pattern on the whole sensor, row-major,
-// in units where a half-on chip has mean power 1. Only tests and reports may look;
+// in units where a half-on chip has mean power 1, through the medium of the start. Only tests and reports may look;
 // the slice must not be written.
 func (b *Bench) Field(p *slm.Pattern) []complex64 { return b.medium.field(p) }
 
@@ -93,6 +120,7 @@ type exposure struct {
 	position int    // in the run
 	index    uint64 // key of its noise
 	blocked  Blocked
+	memory   float64       // correlation of the medium with that of the start
 	time     time.Duration // start, on the bench's clock
 	fault    Fault
 }
@@ -102,20 +130,28 @@ type exposure struct {
 func (b *Bench) play(patterns []*slm.Pattern, period time.Duration) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	seen := slices.Clone(patterns) // the light that each position gives
 	taken := make([]exposure, 0, len(patterns))
-	for k, pattern := range patterns {
-		x := exposure{pattern: pattern, position: k, index: b.exposures, blocked: b.blocked, time: b.clock}
+	for k := range patterns {
+		x := exposure{position: k, index: b.exposures, blocked: b.blocked, memory: b.memory(), time: b.clock}
 		if b.faults != nil {
 			x.fault = b.faults(Exposure{Index: b.exposures, Run: b.runs, Position: k, Of: len(patterns)})
 		}
 		b.exposures++
-		b.clock += period
+		b.advance(patterns[k], period)
 		switch x.fault.Kind {
 		case LoseTrigger:
 			continue
 		case StalePattern:
-			x.pattern = patterns[max(0, k-1)]
+			seen[k] = patterns[max(0, k-1)]
+		case SwapPatterns:
+			if k+1 < len(seen) {
+				seen[k], seen[k+1] = seen[k+1], seen[k]
+			}
+		case StrayPattern:
+			seen[k] = x.fault.Pattern
 		}
+		x.pattern = seen[max(0, k-b.config.FrameDelay)]
 		taken = append(taken, x)
 		if x.fault.Kind == ExtraTrigger {
 			x.fault, x.index, x.time = Fault{}, b.exposures, x.time+period/2
@@ -125,4 +161,37 @@ func (b *Bench) play(patterns []*slm.Pattern, period time.Duration) {
 	}
 	b.runs++
 	b.camera.expose(taken)
+}
+
+// advance lets a pattern's time pass; callers hold the lock.
+func (b *Bench) advance(p *slm.Pattern, period time.Duration) {
+	b.clock += period
+	if b.aged != nil {
+		duty := float64(p.Count()) / float64(p.Geometry().Mirrors())
+		b.age += time.Duration((0.5 + duty) * float64(period))
+	}
+}
+
+// memory is the correlation of the medium with that of the start; callers hold the
+// lock.
+func (b *Bench) memory() float64 {
+	if b.aged == nil {
+		return 1
+	}
+	return math.Exp(-b.age.Seconds() / b.config.Decorrelation.Seconds())
+}
+
+// Correlation is the true correlation of the medium now with that of the start.
+// Only tests and reports may ask.
+func (b *Bench) Correlation() float64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.memory()
+}
+
+// Wait lets time pass with all mirrors off, as if nobody used the bench.
+func (b *Bench) Wait(d time.Duration) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.advance(slm.NewPattern(b.config.Chip), d)
 }

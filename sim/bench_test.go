@@ -25,6 +25,8 @@ func randomBlocks(chip slm.Geometry, side int, seed uint64) *slm.Pattern {
 	return p
 }
 
+const shootPeriod = 667 * time.Microsecond
+
 // shoot plays patterns and hands each frame to use.
 func shoot(t testing.TB, b *Bench, patterns []*slm.Pattern, use func(k int, f *camera.Frame)) {
 	t.Helper()
@@ -39,7 +41,7 @@ func shoot(t testing.TB, b *Bench, patterns []*slm.Pattern, use func(k int, f *c
 	if err := b.Camera().Arm(ctx, camera.Run{Frames: len(patterns)}); err != nil {
 		t.Fatal(err)
 	}
-	if err := b.DMD().Play(ctx, slm.Run{Order: order, Period: 667 * time.Microsecond}); err != nil {
+	if err := b.DMD().Play(ctx, slm.Run{Order: order, Period: shootPeriod}); err != nil {
 		t.Fatal(err)
 	}
 	frames := make([]camera.Frame, 8)
@@ -94,7 +96,7 @@ func TestFieldIsSumOfMirrors(t *testing.T) {
 		want := make([]complex128, c.Width*c.Height)
 		for i := range c.Chip.Mirrors() {
 			if p.On(i%c.Chip.Width, i/c.Chip.Width) {
-				for r, s := range newMedium(c).field(one(i)) {
+				for r, s := range newMedium(c, c.Seed).field(one(i)) {
 					want[r] += complex128(s)
 				}
 			}
@@ -105,7 +107,7 @@ func TestFieldIsSumOfMirrors(t *testing.T) {
 				t.Fatalf("pattern %d, pixel %d: field %v, sum of the mirrors %v", seed, r, got[r], want[r])
 			}
 		}
-		fresh := newMedium(c).field(p)
+		fresh := newMedium(c, c.Seed).field(p)
 		for r := range fresh {
 			if fresh[r] != got[r] {
 				t.Fatalf("pattern %d, pixel %d: field %v depends on what was shown before (fresh bench: %v)", seed, r, got[r], fresh[r])
@@ -117,11 +119,11 @@ func TestFieldIsSumOfMirrors(t *testing.T) {
 // A partition that is too small for the patterns starts afresh and stays right.
 func TestPartitionOverflow(t *testing.T) {
 	chip := slm.Geometry{Width: 12, Height: 12}
-	small := newPartition(chip, 500, 3)
+	small := newPartition(chip, 500, 3, nil)
 	small.limit = 6
 	for seed := range uint64(20) {
 		p := randomBlocks(chip, 2, seed)
-		got, want := small.modes(p), newPartition(chip, 500, 3).modes(p)
+		got, want := small.modes(p), newPartition(chip, 500, 3, nil).modes(p)
 		for i := range want {
 			if got[i] != want[i] {
 				t.Fatalf("pattern %d, mode %d: %x with six classes, %x without history", seed, i, got[i], want[i])
@@ -171,7 +173,7 @@ func TestPixelNoise(t *testing.T) {
 		for i := range level {
 			level[i] = float32(mean)
 		}
-		c.expose(level, &noise)
+		c.expose(level, 0, &noise)
 		var m1, m2, m3 float64
 		for _, e := range level {
 			m1 += math.Floor(float64(e)) - c.BlackLevel
@@ -199,7 +201,7 @@ func TestPixelNoise(t *testing.T) {
 	c := Good(5)
 	level := []float32{1e9, 0}
 	noise := newStream(1, forPixels, 0)
-	c.expose(level, &noise)
+	c.expose(level, 0, &noise)
 	if level[0] != 255 {
 		t.Errorf("a flooded pixel reads %g, want 255", level[0])
 	}

@@ -44,7 +44,8 @@ type Camera struct {
 // buffer is what one frame is rendered into.
 type buffer struct {
 	pix   []byte
-	level []float32 // one row, before the ADC
+	level []float32   // one row, before the ADC
+	mixed []complex64 // one row of the field
 }
 
 // arrival is a frame on its way to the host.
@@ -138,7 +139,7 @@ func (c *Camera) Arm(ctx context.Context, r camera.Run) error {
 	if len(c.buffers) == 0 || len(c.buffers[0].pix) != size {
 		c.buffers = make([]buffer, cameraBuffers)
 		for i := range c.buffers {
-			c.buffers[i] = buffer{make([]byte, size), make([]float32, c.config.ROI.Width)}
+			c.buffers[i] = buffer{make([]byte, size), make([]float32, c.config.ROI.Width), make([]complex64, c.config.ROI.Width)}
 		}
 	}
 	c.free = c.free[:0]
@@ -155,8 +156,14 @@ func (c *Camera) expose(taken []exposure) {
 	if !c.armed || c.closed {
 		return
 	}
-	var late time.Duration
+	var late, ready time.Duration
 	for _, x := range taken {
+		if x.time < ready {
+			continue // still reading out
+		}
+		if c.bench.config.Readout > 0 {
+			ready = x.time + c.config.Exposure + c.bench.config.Readout
+		}
 		c.counts.Triggers++
 		if c.counts.Frames == uint64(c.limit) {
 			continue // the run is complete: further triggers are counted and ignored
@@ -259,7 +266,7 @@ func (c *Camera) render(a arrival, index, run int) camera.Frame {
 		Seq: a.seq, Trigger: a.seq, DeviceTime: a.exposure.time, HostTime: time.Now(),
 		Buffer: run*cameraBuffers + index,
 	}
-	c.bench.render(&f, c.buffers[index].level, c.config, a.exposure)
+	c.bench.render(&f, c.buffers[index], c.config, a.exposure)
 	if a.exposure.fault.Kind == DamageFrame {
 		f.Status = camera.Damaged
 		clear(f.Pix[len(f.Pix)/2:])

@@ -3,13 +3,13 @@ package sim
 import (
 	"fmt"
 	"math"
-	"strings"
 	"time"
 
 	"github.com/light-in-the-loop/opu/slm"
 )
 
-// Config describes a bench. The presets are good places to start from.
+// Config describes a bench. The presets are good places to start from. What a field
+// switches on is off at its zero value, unless it says otherwise.
 type Config struct {
 	Name string
 	Seed uint64 // fixes the medium, the reference's phase and all noise
@@ -20,9 +20,30 @@ type Config struct {
 
 	// The optics.
 	Carrier    [2]float64 // (fu, fv) of the reference beam, cycles per pixel
-	Radius     float64    // of the pupil's disc, cycles per pixel
+	Radius     float64    // of the pupil, cycles per pixel; one that is no disc has the disc's area
 	Rho        float64    // power of the reference over that of a half-on chip's speckle
 	Visibility float64    // of the fringes before the pixels average them, 0 to 1
+
+	// The pupil and what forms the image.
+	Pupil     Shape
+	Aspect    float64 // width over height of the pupil; 0 means 1
+	Softness  float64 // its edge falls from 1 - Softness to 1 + Softness radii, 0 to 0.5
+	PixelArea bool    // pixels weaken each frequency of the sideband by itself, else all like the carrier's
+
+	// The light on the chip and behind it.
+	IlluminationWaist float64       // 1/e^2 radius of the beam on the chip, in half diagonals of it; 0: even
+	OffLight          float64       // intensity of an off mirror over that of an on mirror
+	RepulseDip        time.Duration // light that each re-pulse of the mirrors, one every 105 us, takes away
+
+	// Decorrelation is the time after which fields correlate with those of the start by
+	// 1/e, with half of the mirrors on; all on, the medium ages 1.5 times as fast, all
+	// off half as fast. 0: it stays as it is.
+	Decorrelation time.Duration
+
+	// The reference beam.
+	ReferenceWaist     float64 // 1/e^2 radius on the sensor, in half diagonals of it; 0: even
+	ReferenceCurvature float64 // phase of its wavefront at the sensor's corners, radians
+	ReferenceCut       float64 // share of the sensor, from the left, that a half-closed shutter keeps it from
 
 	// The light. MeanElectrons is the mean per pixel with half of the chip on, at
 	// the exposure NominalExposure and full power.
@@ -30,13 +51,24 @@ type Config struct {
 	NominalExposure time.Duration
 	PhaseDrift      float64 // of the reference, radians per second of the bench's clock
 	PhaseJitter     float64 // standard deviation from frame to frame, radians
+	FanJitter       float64 // amplitude of the phase at FanFrequency, radians
+	FanFrequency    float64 // hertz
 	PowerNoise      float64 // relative standard deviation of the laser from frame to frame
 
 	// The camera.
 	ShotNoise  bool
 	ReadNoise  float64 // electrons
 	FullWell   float64 // electrons at the ADC's largest number
-	BlackLevel float64 // counts added before rounding
+	BlackLevel float64 // counts added before rounding; what lies below 0 is clamped there
+	RowNoise   float64 // electrons, the same for a whole row of a frame
+	GainSpread float64 // relative standard deviation of the pixels' gain
+	HotPixels  float64 // share of pixels with a dark charge of up to hotCharge full wells
+	Etalon     float64 // amplitude of the fringes of the cover glass, relative
+
+	// Readout is the time after an exposure in which triggers are ignored, and not
+	// counted either. FrameDelay is by how many patterns the light of a frame is late.
+	Readout    time.Duration
+	FrameDelay int
 
 	// Stamp writes the position in the run and the hash of the pattern into the first 24
 	// pixels of each frame (ReadStamp), for tests of who belongs to whom; regions of
@@ -44,60 +76,13 @@ type Config struct {
 	Stamp bool
 }
 
-// Ideal is a bench without noise and with a 16-bit camera that never saturates.
-func Ideal(seed uint64) Config {
-	c := Good(seed)
-	c.Name = "ideal"
-	c.ShotNoise, c.ReadNoise = false, 0
-	c.BitDepth, c.MeanElectrons, c.FullWell = 16, 5000, 60000
-	return c
-}
+// Shape is the outline of the pupil.
+type Shape uint8
 
-// Good is a bench with about 30 dB of signal to noise for half-on patterns.
-func Good(seed uint64) Config {
-	return Config{
-		Name: "good", Seed: seed,
-		Chip:  slm.Geometry{Width: 96, Height: 64},
-		Width: 256, Height: 256, BitDepth: 8,
-		// The reference names (0.32, 0.31), which is 2.97 R: a little inside the
-		// |S|^2 disc. This one is 3.09 R and still 0.02 clear of the Nyquist edge.
-		Carrier: [2]float64{0.33, 0.325}, Radius: 0.15, Rho: 4, Visibility: 1,
-		MeanElectrons: 2000, NominalExposure: 600 * time.Microsecond,
-		ShotNoise: true, ReadNoise: 10, FullWell: 20000, BlackLevel: 4,
-	}
-}
-
-// Noisy is a bench that is short of light: about 10 dB.
-func Noisy(seed uint64) Config {
-	c := Good(seed)
-	c.Name, c.MeanElectrons = "noisy", 120
-	return c
-}
-
-// presets, in the order in which they are listed to people.
-var presets = []struct {
-	name string
-	make func(seed uint64) Config
-}{{"ideal", Ideal}, {"good", Good}, {"noisy", Noisy}}
-
-// Presets lists the names that Preset takes.
-func Presets() []string {
-	names := make([]string, len(presets))
-	for i, p := range presets {
-		names[i] = p.name
-	}
-	return names
-}
-
-// Preset returns the configuration of a named bench.
-func Preset(name string, seed uint64) (Config, error) {
-	for _, p := range presets {
-		if p.name == name {
-			return p.make(seed), nil
-		}
-	}
-	return Config{}, fmt.Errorf("cannot simulate a bench %q: the presets are %s", name, strings.Join(Presets(), ", "))
-}
+const (
+	Disc Shape = iota
+	Square
+)
 
 // Limits of a simulated bench, by what a host can hold.
 const (
@@ -111,7 +96,6 @@ func (c Config) Check() error {
 	fail := func(format string, args ...any) error {
 		return fmt.Errorf("cannot build the bench %q: %s", c.Name, fmt.Sprintf(format, args...))
 	}
-	finite := func(x, lo, hi float64) bool { return x >= lo && x <= hi } // false for NaN
 	switch {
 	case c.Chip.Check() != nil || c.Chip.Mirrors() > maxMirrors:
 		return fail("a chip of %v mirrors; 1 to %d are possible", c.Chip, maxMirrors)
@@ -119,30 +103,66 @@ func (c Config) Check() error {
 		return fail("a sensor of %dx%d pixels; each side must be at least 16 and the area at most %d", c.Width, c.Height, maxPixels)
 	case c.BitDepth < 8 || c.BitDepth > 16:
 		return fail("bit depth %d is not 8 to 16", c.BitDepth)
-	case !finite(c.Carrier[0], -0.5, 0.5) || !finite(c.Carrier[1], -0.5, 0.5):
-		return fail("carrier (%g, %g) lies outside -0.5 to 0.5 cycles per pixel", c.Carrier[0], c.Carrier[1])
-	case !finite(c.Radius, 0.01, 0.4):
-		return fail("pupil radius %g is not 0.01 to 0.4 cycles per pixel", c.Radius)
-	case !finite(c.Rho, 1e-3, 1e6):
-		return fail("rho %g is not 0.001 to 1e6", c.Rho)
-	case !finite(c.Visibility, 0, 1):
-		return fail("visibility %g is not 0 to 1", c.Visibility)
-	case !finite(c.MeanElectrons, 1e-3, 1e9) || !finite(c.FullWell, 1, 1e9) || !finite(c.ReadNoise, 0, 1e6):
-		return fail("mean %g, full well %g and read noise %g electrons must be positive numbers", c.MeanElectrons, c.FullWell, c.ReadNoise)
 	case c.NominalExposure <= 0:
 		return fail("nominal exposure %v is not positive", c.NominalExposure)
-	case !finite(c.BlackLevel, 0, float64(int(1)<<c.BitDepth-1)):
-		return fail("black level %g lies outside the %d-bit range", c.BlackLevel, c.BitDepth)
-	case !finite(c.PhaseDrift, -1e9, 1e9) || !finite(c.PhaseJitter, 0, 100) || !finite(c.PowerNoise, 0, 1):
-		return fail("phase drift %g rad/s, phase jitter %g rad or power noise %g is out of range", c.PhaseDrift, c.PhaseJitter, c.PowerNoise)
+	case c.Pupil > Square:
+		return fail("a pupil of unknown shape %d", c.Pupil)
+	case c.FrameDelay < 0 || c.FrameDelay > 100:
+		return fail("a frame delay of %d patterns is not 0 to 100", c.FrameDelay)
+	}
+	for _, q := range []struct {
+		what      string
+		x, lo, hi float64
+	}{
+		{"carrier fu (cycles per pixel)", c.Carrier[0], -0.5, 0.5},
+		{"carrier fv (cycles per pixel)", c.Carrier[1], -0.5, 0.5},
+		{"pupil radius (cycles per pixel)", c.Radius, 0.01, 0.4},
+		{"rho", c.Rho, 1e-3, 1e6},
+		{"visibility", c.Visibility, 0, 1},
+		{"pupil aspect", c.aspect(), 0.25, 4},
+		{"pupil softness", c.Softness, 0, 0.5},
+		{"illumination waist (half diagonals)", c.IlluminationWaist, 0, 100},
+		{"light of off mirrors", c.OffLight, 0, 1},
+		{"dip of a re-pulse (s)", c.RepulseDip.Seconds(), 0, repulsePeriod.Seconds()},
+		{"decorrelation time (s)", c.Decorrelation.Seconds(), 0, 1e9},
+		{"reference waist (half diagonals)", c.ReferenceWaist, 0, 100},
+		{"reference curvature (rad)", c.ReferenceCurvature, -100, 100},
+		{"cut of the reference", c.ReferenceCut, 0, 1},
+		{"mean electrons", c.MeanElectrons, 1e-3, 1e9},
+		{"phase drift (rad/s)", c.PhaseDrift, -1e9, 1e9},
+		{"phase jitter (rad)", c.PhaseJitter, 0, 100},
+		{"fan jitter (rad)", c.FanJitter, 0, 100},
+		{"fan frequency (Hz)", c.FanFrequency, 0, 1e6},
+		{"power noise", c.PowerNoise, 0, 1},
+		{"read noise (electrons)", c.ReadNoise, 0, 1e6},
+		{"full well (electrons)", c.FullWell, 1, 1e9},
+		{"black level (counts)", c.BlackLevel, 0, float64(int(1)<<c.BitDepth - 1)},
+		{"row noise (electrons)", c.RowNoise, 0, 1e6},
+		{"spread of the pixels' gain", c.GainSpread, 0, 0.2},
+		{"share of hot pixels", c.HotPixels, 0, 1},
+		{"amplitude of etalon fringes", c.Etalon, 0, 0.5},
+		{"read-out time (s)", c.Readout.Seconds(), 0, 1},
+	} {
+		if !(q.x >= q.lo && q.x <= q.hi) { // written so that NaN fails
+			return fail("%s is %g; %g to %g are possible", q.what, q.x, q.lo, q.hi)
+		}
 	}
 	return nil
 }
 
+func (c Config) aspect() float64 {
+	if c.Aspect == 0 {
+		return 1
+	}
+	return c.Aspect
+}
+
 // Truth is what calibration should find, known only here.
 type Truth struct {
-	Carrier [2]float64 // by the half-plane rule: fv > 0, or fv = 0 and fu > 0
-	Radius  float64
+	// Carrier is where the centroid of the pupil's power lies in the spectrum, by the
+	// half-plane rule: fv > 0, or fv = 0 and fu > 0.
+	Carrier [2]float64
+	Radius  float64 // of the disc as large as the pupil where it lets half of the power through
 	Rho     float64
 
 	// Contrast is what is left of the cross term after the beams' visibility and

@@ -3,6 +3,8 @@ package sim
 import (
 	"fmt"
 	"time"
+
+	"github.com/light-in-the-loop/opu/slm"
 )
 
 // FaultKind is what goes wrong with one exposure.
@@ -16,11 +18,13 @@ const (
 	DelayFrame               // it, and all behind it, arrive after Fault.Delay
 	LoseTrigger              // the camera saw no trigger: no frame, no count
 	ExtraTrigger             // the camera saw a second trigger half a period later: one frame more
-	StalePattern             // the mirrors still show the pattern before
+	StalePattern             // the light is that of the pattern before
+	SwapPatterns             // the light of this pattern and of the next are exchanged
+	StrayPattern             // the light is that of Fault.Pattern
 )
 
 var faultNames = [...]string{"no fault", "frame dropped", "frame damaged", "frame duplicated", "frame delayed",
-	"trigger lost", "extra trigger", "stale pattern"}
+	"trigger lost", "extra trigger", "stale pattern", "patterns swapped", "stray pattern"}
 
 func (k FaultKind) String() string {
 	if int(k) < len(faultNames) {
@@ -31,8 +35,9 @@ func (k FaultKind) String() string {
 
 // Fault is what the fault hook answers for an exposure.
 type Fault struct {
-	Kind  FaultKind
-	Delay time.Duration // for DelayFrame
+	Kind    FaultKind
+	Delay   time.Duration // for DelayFrame
+	Pattern *slm.Pattern  // for StrayPattern: one for the bench's chip
 }
 
 // Exposure names an exposure to the fault hook.

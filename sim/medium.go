@@ -26,24 +26,14 @@ import (
 type medium struct {
 	width, height int // sensor
 	gridU, gridV  int // grid of the DFT
-	modes         modeRows
+	pupil         pupil
 	scale         float64 // from integer modes to field units: a half-on chip has mean power 1
+	leak          float64 // amplitude of an off mirror over that of an on mirror
 
 	mu     sync.Mutex // guards what follows
 	parts  *partition
+	all    []int64 // modes of all mirrors, if some leak
 	fields fieldCache
-}
-
-// modeRows lists the pupil's modes, row by row of the DFT grid.
-type modeRows struct {
-	count int
-	rows  []modeRow
-}
-
-type modeRow struct {
-	v     int   // row of the grid
-	cols  []int // columns of the grid
-	first int   // index of the row's first mode
 }
 
 // Memory that the medium may keep: sums of the partition and fields.
@@ -52,42 +42,36 @@ const (
 	fieldBytes     = 128 << 20
 )
 
-func newMedium(c Config) *medium {
-	m := &medium{width: c.Width, height: c.Height, gridU: 2 * c.Width, gridV: 2 * c.Height}
-	m.modes = discModes(m.gridU, m.gridV, c.Radius)
-	m.scale = 1 / math.Sqrt(float64(m.modes.count)*float64(c.Chip.Mirrors())/2*phasorPower)
-	m.parts = newPartition(c.Chip, m.modes.count, c.Seed)
+// newMedium makes the medium of a bench from one of its streams: the medium of the
+// start, or the one that it ages into.
+func newMedium(c Config, seed uint64) *medium {
+	m := &medium{width: c.Width, height: c.Height, gridU: 2 * c.Width, gridV: 2 * c.Height, leak: math.Sqrt(c.OffLight)}
+	m.pupil = newPupil(c, m.gridU, m.gridV)
+	m.parts = newPartition(c.Chip, m.pupil.count, seed, illumination(c))
+	m.scale = 1 / math.Sqrt(m.pupil.power*m.parts.power()/2)
 	m.fields = newFieldCache(max(4, fieldBytes/(8*c.Width*c.Height)))
 	return m
 }
 
-// discModes lists the bins of a gridU x gridV DFT within radius cycles per pixel.
-func discModes(gridU, gridV int, radius float64) modeRows {
-	var m modeRows
-	for v := range gridV {
-		fv := signedFrequency(v, gridV)
-		row := modeRow{v: v, first: m.count}
-		for u := range gridU {
-			fu := signedFrequency(u, gridU)
-			if fu*fu+fv*fv <= radius*radius {
-				row.cols = append(row.cols, u)
-			}
-		}
-		if len(row.cols) > 0 {
-			m.rows = append(m.rows, row)
-			m.count += len(row.cols)
-		}
+// illumination is the amplitude of the light on each mirror, as the phasors take
+// it, under a Gaussian beam; nil if it is even.
+func illumination(c Config) []uint8 {
+	if c.IlluminationWaist == 0 {
+		return nil
 	}
-	return m
+	g := c.Chip
+	half := math.Hypot(float64(g.Width), float64(g.Height)) / 2
+	out := make([]uint8, g.Mirrors())
+	for i := range out {
+		u, v := float64(i%g.Width)-float64(g.Width-1)/2, float64(i/g.Width)-float64(g.Height-1)/2
+		out[i] = uint8(math.Round(phasorAmplitude * gaussian(math.Hypot(u, v)/half, c.IlluminationWaist)))
+	}
+	return out
 }
 
-// signedFrequency is that of DFT bin i of n, in -0.5 to 0.5 cycles per pixel.
-func signedFrequency(i, n int) float64 {
-	if i > n/2 {
-		i -= n
-	}
-	return float64(i) / float64(n)
-}
+// gaussian is the amplitude of a beam at distance r from its axis; its intensity
+// falls to 1/e^2 at the waist.
+func gaussian(r, waist float64) float64 { return math.Exp(-r * r / (waist * waist)) }
 
 // field returns S on the sensor, row-major, in units where a half-on chip has
 // mean power 1. The slice is shared and must not be written.
@@ -97,21 +81,45 @@ func (m *medium) field(p *slm.Pattern) []complex64 {
 	if f := m.fields.get(p); f != nil {
 		return f
 	}
-	f := m.transform(m.parts.modes(p))
+	f := m.transform(m.light(p))
 	m.fields.put(p, f)
 	return f
 }
 
+// light is the modes of a pattern: those of its mirrors, and some of the others.
+func (m *medium) light(p *slm.Pattern) []complex128 {
+	if m.leak > 0 && m.all == nil {
+		on := slm.NewPattern(p.Geometry())
+		on.Fill()
+		m.all = m.parts.modes(on)
+	}
+	modes := m.parts.modes(p)
+	light := make([]complex128, len(modes))
+	for i, x := range modes {
+		re, im := unpack(x)
+		z := complex(float64(re), float64(im))
+		if m.all != nil {
+			re, im = unpack(m.all[i])
+			z += complex(m.leak, 0) * (complex(float64(re), float64(im)) - z)
+		}
+		scale := m.scale
+		if m.pupil.amplitudes != nil {
+			scale *= m.pupil.amplitudes[i]
+		}
+		light[i] = complex(real(z)*scale, imag(z)*scale)
+	}
+	return light
+}
+
 // transform is the inverse DFT of the modes, cropped to the sensor. Rows without
 // modes and columns beyond the sensor are never computed.
-func (m *medium) transform(modes []int64) []complex64 {
-	rows := make([][]complex128, len(m.modes.rows)) // after the pass along u
+func (m *medium) transform(modes []complex128) []complex64 {
+	rows := make([][]complex128, len(m.pupil.rows)) // after the pass along u
 	parallel.Do(len(rows), func(i int) {
-		row := m.modes.rows[i]
+		row := m.pupil.rows[i]
 		line := make([]complex128, m.gridU)
 		for j, u := range row.cols {
-			re, im := unpack(modes[row.first+j])
-			line[u] = complex(float64(re)*m.scale, float64(im)*m.scale)
+			line[u] = modes[row.first+j]
 		}
 		rows[i] = fourier.NewCmplxFFT(m.gridU).Sequence(line, line)[:m.width]
 	})
@@ -122,7 +130,7 @@ func (m *medium) transform(modes []int64) []complex64 {
 		line := make([]complex128, m.gridV)
 		for u := b * block; u < min(m.width, (b+1)*block); u++ {
 			clear(line)
-			for i, row := range m.modes.rows {
+			for i, row := range m.pupil.rows {
 				line[row.v] = rows[i][u]
 			}
 			fft.Sequence(line, line)

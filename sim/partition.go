@@ -14,16 +14,21 @@ import (
 // phasorAmplitude is small enough for the sums of maxMirrors to fit 32 bits.
 const phasorAmplitude = 127
 
-// phasors holds the 256 phases of a mode, packed, and phasorPower their mean
-// power after rounding.
-var phasors, phasorPower = func() (table [256]int64, power float64) {
-	for i := range table {
-		sin, cos := math.Sincos(2 * math.Pi * (float64(i) + 0.5) / 256)
-		re, im := math.Round(phasorAmplitude*cos), math.Round(phasorAmplitude*sin)
-		table[i] = int64(re) + int64(im)<<32
-		power += (re*re + im*im) / 256
+// phasorTable holds the 256 phases of a mode at one amplitude, packed.
+type phasorTable [256]int64
+
+// phasors are those of every amplitude, and phasorPower their mean powers after
+// rounding.
+var phasors, phasorPower = func() (tables [phasorAmplitude + 1]phasorTable, powers [phasorAmplitude + 1]float64) {
+	for a := range tables {
+		for i := range tables[a] {
+			sin, cos := math.Sincos(2 * math.Pi * (float64(i) + 0.5) / 256)
+			re, im := math.Round(float64(a)*cos), math.Round(float64(a)*sin)
+			tables[a][i] = int64(re) + int64(im)<<32
+			powers[a] += (re*re + im*im) / 256
+		}
 	}
-	return table, power
+	return tables, powers
 }()
 
 func unpack(x int64) (re, im int32) {
@@ -44,21 +49,34 @@ type partition struct {
 	chip  slm.Geometry
 	count int // modes
 	seed  uint64
-	limit int // classes
+	light []uint8 // amplitude of each mirror; nil: all the largest
+	limit int     // classes
 
 	class   []int32   // of each mirror
 	members [][]int32 // mirrors of each class
 	sums    [][]int64 // modes of each class
 }
 
-func newPartition(chip slm.Geometry, modes int, seed uint64) *partition {
+func newPartition(chip slm.Geometry, modes int, seed uint64, light []uint8) *partition {
 	p := &partition{
-		chip: chip, count: modes, seed: seed,
+		chip: chip, count: modes, seed: seed, light: light,
 		limit: max(4, partitionBytes/(8*modes)),
 		class: make([]int32, chip.Mirrors()),
 	}
 	p.reset()
 	return p
+}
+
+// power is the mean power of a mode with all mirrors on.
+func (p *partition) power() float64 {
+	if p.light == nil {
+		return float64(p.chip.Mirrors()) * phasorPower[phasorAmplitude]
+	}
+	sum := 0.0
+	for _, a := range p.light {
+		sum += phasorPower[a]
+	}
+	return sum
 }
 
 // reset goes back to one class, whose sum is nil: nobody has asked for it yet.
@@ -153,7 +171,11 @@ func (p *partition) generate(mirrors []int32) []int64 {
 	parallel.Do((p.count+block-1)/block, func(b int) {
 		part := sum[b*block : min(p.count, (b+1)*block)]
 		for _, i := range mirrors {
-			addColumn(part, streamKey(p.seed, forMedium, uint64(i)), b*block/8)
+			amplitude := uint8(phasorAmplitude)
+			if p.light != nil {
+				amplitude = p.light[i]
+			}
+			addColumn(part, &phasors[amplitude], streamKey(p.seed, forMedium, uint64(i)), b*block/8)
 		}
 	})
 	return sum
@@ -161,7 +183,7 @@ func (p *partition) generate(mirrors []int32) []int64 {
 
 // addColumn adds modes of one mirror to dst; word is the stream's word for
 // dst[0]. One word makes eight modes.
-func addColumn(dst []int64, key uint64, word int) {
+func addColumn(dst []int64, phasors *phasorTable, key uint64, word int) {
 	state := key + uint64(word)*golden
 	for ; len(dst) >= 8; dst = dst[8:] {
 		state += golden

@@ -26,6 +26,11 @@ const (
 	forReference
 	forPixels
 	forFrame
+	forConfig
+	forGain
+	forHot
+	forRows
+	forAgedMedium
 )
 
 // streamKey is the key of stream i for one purpose of a bench.
@@ -47,6 +52,9 @@ func (s *stream) word() uint64 {
 
 // uniform is in (0, 1).
 func (s *stream) uniform() float64 { return (float64(s.word()>>11) + 0.5) / (1 << 53) }
+
+// between is uniform from lo to hi.
+func (s *stream) between(lo, hi float64) float64 { return lo + (hi-lo)*s.uniform() }
 
 // normal is a standard normal number at full precision (for the few that a
 // frame needs; its pixels use the table below).

@@ -3,6 +3,7 @@ package sim
 import (
 	"encoding/binary"
 	"math"
+	"time"
 
 	"github.com/light-in-the-loop/opu/camera"
 )
@@ -10,37 +11,67 @@ import (
 // light is what falls on the sensor during one exposure.
 type light struct {
 	field       []complex64 // S on the whole sensor
+	aged        []complex64 // S through what the medium turns into; nil if it stays
+	now, later  complex64   // how much of the two
 	reference   []complex64
 	phase       complex64 // of the reference at this moment, unit modulus
 	contrast    float32   // of the cross term
+	share       float32   // of the exposure in which the mirrors stood still
 	electrons   float32   // per unit of intensity
 	showSignal  bool
 	showBeam    bool
 	sensorWidth int
 }
 
-// render makes the pixels of one exposure: reference, section 10. Everything
-// random comes from the exposure's own stream, so that frames may be rendered in
-// any order and on any core.
-func (b *Bench) render(f *camera.Frame, level []float32, settings camera.Config, x exposure) {
+// repulsePeriod is how often a DMD re-pulses its mirrors to hold them.
+const repulsePeriod = 105 * time.Microsecond
+
+// light gathers what falls on the sensor in an exposure.
+func (b *Bench) light(settings camera.Config, x exposure) light {
 	c := &b.config
 	moment := newStream(c.Seed, forFrame, x.index)
-	phase := c.PhaseDrift*x.time.Seconds() + c.PhaseJitter*moment.normal()
+	t := x.time.Seconds()
+	phase := c.PhaseDrift*t + c.PhaseJitter*moment.normal() + c.FanJitter*math.Sin(2*math.Pi*c.FanFrequency*t)
 	power := 1 + c.PowerNoise*moment.normal()
 	sin, cos := math.Sincos(phase)
 	l := light{
 		field: b.medium.field(x.pattern), reference: b.reference,
 		phase:    complex64(complex(cos, sin)),
 		contrast: float32(b.truth.Contrast),
+		share:    1,
 		electrons: float32(c.MeanElectrons / (1 + c.Rho) * math.Max(power, 0) *
 			settings.Exposure.Seconds() / c.NominalExposure.Seconds()),
 		showSignal: !x.blocked.Signal, showBeam: !x.blocked.Reference, sensorWidth: c.Width,
 	}
+	if b.aged != nil {
+		l.aged = b.aged.field(x.pattern)
+		l.now, l.later = complex(float32(x.memory), 0), complex(float32(math.Sqrt(1-x.memory*x.memory)), 0)
+	}
+	if c.RepulseDip > 0 {
+		pulses := (x.time+settings.Exposure)/repulsePeriod - x.time/repulsePeriod
+		l.share = float32(math.Max(0, 1-float64(pulses)*c.RepulseDip.Seconds()/settings.Exposure.Seconds()))
+	}
+	return l
+}
+
+// render makes the pixels of one exposure: reference, section 10. Everything
+// random comes from the exposure's own stream, so that frames may be rendered in
+// any order and on any core.
+func (b *Bench) render(f *camera.Frame, room buffer, settings camera.Config, x exposure) {
+	c := &b.config
+	l := b.light(settings, x)
 	noise := newStream(c.Seed, forPixels, x.index)
-	level = level[:f.Width]
+	rows := newStream(c.Seed, forRows, x.index)
+	level := room.level[:f.Width]
 	for v := range f.Height {
-		l.row(level, (settings.ROI.V+v)*c.Width+settings.ROI.U)
-		c.expose(level, &noise)
+		first := (settings.ROI.V+v)*c.Width + settings.ROI.U
+		l.row(level, room.mixed, first)
+		b.sensor.see(level, first)
+		var offset float32
+		if c.RowNoise > 0 {
+			offset = float32(c.RowNoise * rows.normal())
+		}
+		c.expose(level, offset, &noise)
 		row := f.Pix[v*f.Stride:]
 		if f.BitDepth <= 8 {
 			for u, e := range level {
@@ -55,18 +86,25 @@ func (b *Bench) render(f *camera.Frame, level []float32, settings camera.Config,
 }
 
 // row computes mean electrons of the pixels from index i on:
-// abs(Rf)^2 + abs(S)^2 + 2 C Re(conj(Rf) S).
-func (l *light) row(dst []float32, i int) {
+// abs(Rf)^2 + abs(S)^2 + 2 C Re(conj(Rf) S). mixed is room for as many fields.
+func (l *light) row(dst []float32, mixed []complex64, i int) {
 	signal, beam := l.field[i:i+len(dst)], l.reference[i:i+len(dst)]
+	if l.aged != nil {
+		for u, s := range l.aged[i : i+len(dst)] {
+			mixed[u] = l.now*signal[u] + l.later*s
+		}
+		signal = mixed[:len(dst)]
+	}
 	if !l.showSignal || !l.showBeam {
 		for u := range dst {
 			var one complex64
+			share := float32(1)
 			if l.showSignal {
-				one = signal[u]
+				one, share = signal[u], l.share
 			} else if l.showBeam {
 				one = beam[u]
 			}
-			dst[u] = l.electrons * (real(one)*real(one) + imag(one)*imag(one))
+			dst[u] = l.electrons * share * (real(one)*real(one) + imag(one)*imag(one))
 		}
 		return
 	}
@@ -75,7 +113,7 @@ func (l *light) row(dst []float32, i int) {
 		sr, si := real(signal[u]), imag(signal[u])
 		br, bi := real(beam[u]), imag(beam[u])
 		rr, ri := br*cos-bi*sin, br*sin+bi*cos
-		dst[u] = l.electrons * (rr*rr + ri*ri + sr*sr + si*si + cross*(rr*sr+ri*si))
+		dst[u] = l.electrons * (rr*rr + ri*ri + l.share*(sr*sr+si*si+cross*(rr*sr+ri*si)))
 	}
 }
 
@@ -90,7 +128,9 @@ const exactPoisson = 16
 // m + sqrt(m + s^2) z + (z^2 - 1)/6 * m/(m + s^2), with z normal. The last term is
 // the first of the Cornish-Fisher expansion: it gives the Poisson distribution's
 // own skewness.
-func (c *Config) expose(level []float32, noise *stream) {
+//
+// offset electrons are added to the whole row behind the noise.
+func (c *Config) expose(level []float32, offset float32, noise *stream) {
 	gain := float32(float64(int(1)<<c.BitDepth-1) / c.FullWell)
 	limit := float32(int(1)<<c.BitDepth - 1)
 	well, black := float32(c.FullWell), float32(c.BlackLevel)+0.5
@@ -116,7 +156,7 @@ func (c *Config) expose(level []float32, noise *stream) {
 				e = float32(noise.poisson(float64(m))) + read*z
 			}
 		}
-		level[u] = max(0, min(min(e, well)*gain+black, limit)) // the conversion to an integer rounds down
+		level[u] = max(0, min(min(e+offset, well)*gain+black, limit)) // the conversion to an integer rounds down
 	}
 }
 
