@@ -34,6 +34,10 @@ type Calibration struct {
 	// How good it is.
 	Levels  Levels  `json:"levels"`
 	Quality Quality `json:"quality"`
+
+	// Recorded is there if it was learnt from recorded frames, without a rig: what
+	// belongs to mirrors, exposure and scale is zero then.
+	Recorded *Recorded `json:"recorded,omitempty"`
 }
 
 // Device names a device that the calibration belongs to.
@@ -173,6 +177,9 @@ func (c *Calibration) ProbePattern() *slm.Pattern { return FinePattern(c.Layout.
 func (c *Calibration) Check() error {
 	fail := func(format string, args ...any) error {
 		return fmt.Errorf("cannot use the calibration: %s: %w", fmt.Sprintf(format, args...), ErrFile)
+	}
+	if c.Recorded != nil {
+		return c.checkRecorded(fail)
 	}
 	for name, x := range map[string]float64{
 		"scale": c.Scale, "black level": c.Levels.Black, "off level": c.Levels.Off, "half-on level": c.Levels.Half,

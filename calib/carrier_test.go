@@ -32,7 +32,9 @@ type optics struct {
 	grid, column  []complex128
 	turnU, turnV  []complex128 // the reference beam
 	bins          []int        // of the disc
-	pixelFilter   []float64    // of each
+	pupil         []float64    // of each
+	pixelFilter   []float64    // of each, to the fringes
+	seen          []complex128 // the field after that filter
 	pix           []byte
 }
 
@@ -42,6 +44,9 @@ func newOptics(seed uint64, o optics) *optics {
 	o.rows, o.columns = fourier.NewCmplxFFT(o.gridW), fourier.NewCmplxFFT(o.gridH)
 	o.grid = make([]complex128, o.gridW*o.gridH)
 	o.column = make([]complex128, o.gridH)
+	if o.extended {
+		o.seen = make([]complex128, o.gridW*o.gridH)
+	}
 	o.pix = make([]byte, o.width*o.height)
 	o.turnU, o.turnV = make([]complex128, o.width), make([]complex128, o.height)
 	for u := range o.turnU {
@@ -67,10 +72,8 @@ func newOptics(seed uint64, o optics) *optics {
 		}
 		if q <= 1 || o.soft && q <= 1.4 {
 			o.bins = append(o.bins, i)
-			if o.extended {
-				f *= sinc(ku-o.band.Fu) * sinc(kv-o.band.Fv)
-			}
-			o.pixelFilter = append(o.pixelFilter, f)
+			o.pupil = append(o.pupil, f)
+			o.pixelFilter = append(o.pixelFilter, sinc(ku-o.band.Fu)*sinc(kv-o.band.Fv))
 		}
 	}
 	return &o
@@ -79,35 +82,58 @@ func newOptics(seed uint64, o optics) *optics {
 // frame is the next exposure; its pixels are reused.
 func (o *optics) frame() holo.Image {
 	clear(o.grid)
+	clear(o.seen)
 	if !o.noSignal {
 		norm := 1 / math.Sqrt(2*float64(len(o.bins)))
 		for n, i := range o.bins {
-			o.grid[i] = complex(o.rnd.NormFloat64(), o.rnd.NormFloat64()) * complex(norm*o.pixelFilter[n], 0)
-		}
-		for v := range o.gridH {
-			row := o.grid[v*o.gridW : (v+1)*o.gridW]
-			if fv := float64(v) / float64(o.gridH); math.Abs(fv-math.Round(fv)) <= 1.5*o.band.R {
-				o.rows.Sequence(row, row)
+			o.grid[i] = complex(o.rnd.NormFloat64(), o.rnd.NormFloat64()) * complex(norm*o.pupil[n], 0)
+			if o.extended {
+				o.seen[i] = o.grid[i] * complex(o.pixelFilter[n], 0)
 			}
 		}
-		for u := range o.width {
-			for v := range o.column {
-				o.column[v] = o.grid[v*o.gridW+u]
-			}
-			o.columns.Sequence(o.column, o.column)
-			for v := range o.height {
-				o.grid[v*o.gridW+u] = o.column[v]
-			}
+		o.transform(o.grid)
+		if o.extended {
+			o.transform(o.seen)
 		}
 	}
+	return o.again()
+}
+
+// transform is the inverse DFT, where it meets the frame.
+func (o *optics) transform(grid []complex128) {
+	for v := range o.gridH {
+		row := grid[v*o.gridW : (v+1)*o.gridW]
+		if fv := float64(v) / float64(o.gridH); math.Abs(fv-math.Round(fv)) <= 1.5*o.band.R {
+			o.rows.Sequence(row, row)
+		}
+	}
+	for u := range o.width {
+		for v := range o.column {
+			o.column[v] = grid[v*o.gridW+u]
+		}
+		o.columns.Sequence(o.column, o.column)
+		for v := range o.height {
+			grid[v*o.gridW+u] = o.column[v]
+		}
+	}
+}
+
+// again is another exposure of the same field.
+func (o *optics) again() holo.Image {
 	for v := range o.height {
 		for u := range o.width {
-			e := o.grid[v*o.gridW+u]
-			if !o.noReference {
-				e += o.turnU[u] * o.turnV[v]
+			signal := o.grid[v*o.gridW+u]
+			fringes := signal
+			if o.extended {
+				fringes = o.seen[v*o.gridW+u]
 			}
-			x := (real(e)*real(e) + imag(e)*imag(e)) * o.electrons / (1 + o.rho)
-			x += o.rnd.NormFloat64() * math.Sqrt(x+100)
+			x := power(complex64(signal))
+			if !o.noReference {
+				reference := o.turnU[u] * o.turnV[v]
+				x += o.rho + 2*real(cmplx.Conj(reference)*fringes)
+			}
+			x *= o.electrons / (1 + o.rho)
+			x += o.rnd.NormFloat64() * math.Sqrt(math.Max(0, x)+100)
 			o.pix[v*o.width+u] = byte(math.Round(math.Max(0, math.Min(255, x/20000*255))))
 		}
 	}

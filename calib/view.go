@@ -24,6 +24,9 @@ const viewFrames = 16
 
 // View takes frames with the settings of the calibration.
 func (c *Calibration) View(ctx context.Context, r *rig.Rig, seed uint64) (*View, error) {
+	if err := c.OnRig(); err != nil {
+		return nil, err
+	}
 	if r.SLM().Geometry != c.Layout.Chip {
 		return nil, fmt.Errorf("cannot look at the rig with this calibration: it is for a chip of %v mirrors, the rig has %v: %w", c.Layout.Chip, r.SLM().Geometry, ErrFile)
 	}

@@ -61,9 +61,10 @@ type OPU struct {
 }
 
 // New makes an OPU of a rig and a calibration of that rig, and sets the camera up
-// as it was calibrated. A calibration of other devices is refused.
+// as it was calibrated. A calibration of other devices,
+// or of recorded frames (calib.ErrFile), is refused.
 func New(ctx context.Context, r *rig.Rig, cal *calib.Calibration, o Options) (*OPU, error) {
-	if err := cal.Check(); err != nil {
+	if err := errors.Join(cal.Check(), cal.OnRig()); err != nil {
 		return nil, err
 	}
 	for _, d := range []struct{ what, have, want string }{
