@@ -97,6 +97,9 @@ const kernelTaps, kernelStride = 8, 4
 func (b *benchFlags) calibrate(ctx context.Context, t *table, n need, p *progress) (*calib.Calibration, error) {
 	if b.calibration != "" {
 		cal, err := calib.Load(b.calibration)
+		if err == nil {
+			err = cal.OnRig()
+		}
 		if err != nil {
 			return nil, err
 		}

@@ -30,6 +30,7 @@ func newCalibrate() *cobra.Command {
 	var out format
 	var n need
 	var file string
+	var frames framesFlags
 	c := &cobra.Command{
 		Use:   "calibrate",
 		Short: "Learn the carrier, the exposure, the noise and the scale of an OPU",
@@ -37,7 +38,14 @@ func newCalibrate() *cobra.Command {
 carrier of the reference beam and the radius of the speckle's sideband, the kernel
 of the demodulator, noise and scale. The result names one random matrix (its
 epoch); whoever uses the file again gets the same matrix, as long as the medium
-stays the same.`,
+stays the same.
+
+With --frames FILE it learns from recorded frames instead, K x H x W of uint8 or
+uint16, each of another random pattern (64 fine ones are good, 16 the least): the
+carrier, the radius, the noise and the kernel, for opuctl demodulate. It says what
+frames alone cannot tell. The file is read as a stream, however long it is. Frames
+that cannot be trusted have the verdict "refused", with the reasons; nothing is
+saved then, and the exit code is 1.`,
 		Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if err := out.check(); err != nil {
@@ -49,10 +57,16 @@ stays the same.`,
 			if n.features < 1 || n.outputs < 0 {
 				return usage("--features %d --outputs %d: at least one feature, and no negative outputs", n.features, n.outputs)
 			}
+			if err := frames.check(c); err != nil {
+				return err
+			}
 			if file != "" {
 				if err := writableFile(file); err != nil {
 					return err
 				}
+			}
+			if frames.file != "" {
+				return frames.run(c, out, n.outputs, file)
 			}
 			t, err := b.open(c.ErrOrStderr(), n)
 			if err != nil {
@@ -86,6 +100,7 @@ stays the same.`,
 	}
 	b.register(c)
 	out.register(c)
+	frames.register(c)
 	c.Flags().IntVar(&n.features, "features", 10, "length of the vectors to project")
 	c.Flags().IntVar(&n.outputs, "outputs", 0, "complex outputs (0: as many as the sensor gives)")
 	c.Flags().StringVar(&file, "out", "", "`file` to save the calibration to")
