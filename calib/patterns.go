@@ -18,6 +18,7 @@ const (
 	forCarrier
 	forProbe
 	forScale
+	forMap
 )
 
 // seed is that of pattern k for one purpose.
