@@ -6,6 +6,8 @@ import (
 	"math"
 	"slices"
 
+	"gonum.org/v1/gonum/mat"
+
 	"github.com/light-in-the-loop/opu/holo"
 	"github.com/light-in-the-loop/opu/internal/parallel"
 )
@@ -13,6 +15,10 @@ import (
 // ErrNoCarrier: no sideband stands out of the spectrum, or none that can be
 // separated.
 var ErrNoCarrier = errors.New("no usable sideband")
+
+// ErrSign: the carrier lies on the border of the half-plane, so that the next
+// calibration may take its negative and find the conjugate matrix.
+var ErrSign = errors.New("the carrier cannot be told from its negative")
 
 // Sideband says how clearly the carrier was seen.
 type Sideband struct {
@@ -27,9 +33,9 @@ const (
 	ringOuter      = 1.25 // the ring that a disc is compared with
 	centreExcluded = 1.8  // abs(S)^2 lives here and is no sideband
 
-	floorInner, floorOuter = 1.3, 1.6  // where the floor is measured
-	slopeInner, slopeOuter = 0.5, 0.85 // where the disc's own density is
-	interior               = 0.75      // where its mean is
+	floorInner, floorOuter = 1.3, 1.6 // where the floor is measured
+	slopeOuter             = 0.85     // the disc's own density is measured within
+	interior               = 0.75     // and its mean
 
 	// matchBins is the finest grid of the search, in bins along each side; the
 	// refinement uses all of them.
@@ -46,6 +52,10 @@ const (
 	// 64 spectra of noise shows anywhere.
 	minSideband = 5.0 // dB
 
+	// signBins is how far the carrier must be from fv = 0 and fv = 0.5, where it and
+	// its negative change places; the worst error on benches like glass is half of it.
+	signBins = 1.5
+
 	// bandSlack is what may be missing to the textbook's distances: the radius is
 	// only known to a few per cent, and the outermost bins hold little power.
 	bandSlack = 0.08
@@ -57,8 +67,8 @@ const (
 // best is refined by its edge. Frequencies wrap round. With 64 frames of 256 x 256
 // pixels the error is about a tenth of a bin.
 //
-// Errors wrap ErrNoCarrier, and holo.ErrOverlap or holo.ErrTwin where there is a
-// sideband in the wrong place; the band and its quality are then what was seen.
+// Errors wrap ErrNoCarrier, and holo.ErrOverlap, holo.ErrTwin or ErrSign where there
+// is a sideband in the wrong place; the band and its quality are then what was seen.
 func FindCarrier(power []float64, width, height int) (holo.Band, Sideband, error) {
 	if width < 32 || height < 32 || len(power) != width*height {
 		return holo.Band{}, Sideband{}, fmt.Errorf("cannot find the carrier in a spectrum of %dx%d bins (%d given): each side must be at least 32", width, height, len(power))
@@ -82,6 +92,10 @@ func FindCarrier(power []float64, width, height int) (holo.Band, Sideband, error
 	}
 	if err := band.CheckWithin(bandSlack); err != nil {
 		return band, quality, fmt.Errorf("%w: %w", err, ErrNoCarrier)
+	}
+	if border := math.Abs(math.Remainder(band.Fv, 0.5)) * float64(height); border < signBins {
+		return band, quality, fmt.Errorf("cannot tell the carrier (%v) from its negative: it is %.1f bins from the border fv = 0 or 0.5, "+
+			"%.1f are needed; turn the reference beam's tilt a little: %w: %w", band, border, signBins, ErrSign, ErrNoCarrier)
 	}
 	return band, quality, nil
 }
@@ -211,19 +225,10 @@ func (p *plane) near(b holo.Band, from, to float64) []bin {
 func (p *plane) refine(b holo.Band, reach float64) holo.Band {
 	floor := p.floor(b)
 
-	// The density inside, as a plane: level + slope.(du, dv).
-	var level, slopeU, slopeV, uu, vv float64
-	inside := p.near(b, slopeInner*b.R, slopeOuter*b.R)
-	for _, x := range inside {
-		level += x.power - floor
-		slopeU, uu = slopeU+x.power*x.du, uu+x.du*x.du
-		slopeV, vv = slopeV+x.power*x.dv, vv+x.dv*x.dv
-	}
-	level /= math.Max(1, float64(len(inside)))
-	if level <= 0 || uu == 0 || vv == 0 {
+	density, ok := p.density(b, floor)
+	if !ok {
 		return b
 	}
-	slopeU, slopeV = slopeU/uu, slopeV/vv
 
 	// What the annulus holds more than a disc of the band's own place and size: all
 	// around it means a larger disc, on one side a displaced one.
@@ -233,8 +238,7 @@ func (p *plane) refine(b holo.Band, reach float64) holo.Band {
 		if d == 0 {
 			continue
 		}
-		density := math.Max(level+slopeU*x.du+slopeV*x.dv, level/4)
-		share := math.Min((x.power-floor)/density, clippedShare)
+		share := math.Min((x.power-floor)/density(x.du, x.dv), clippedShare)
 		if toTwin := math.Hypot(wrap(2*b.Fu+x.du), wrap(2*b.Fv+x.dv)); toTwin < d {
 			share = 0 // the twin's power, where the two nearly touch
 		}
@@ -248,6 +252,40 @@ func (p *plane) refine(b holo.Band, reach float64) holo.Band {
 	b.Fv += moreV * area / (math.Pi * b.R)
 	b.R = math.Max(minRadius/2, math.Min(1.2*maxRadius, b.R+more*area/(2*math.Pi*b.R)))
 	return b
+}
+
+// density is the power over the floor inside the band, as a parabola through its
+// bins: level where it is small, and never below a quarter of its mean.
+func (p *plane) density(b holo.Band, floor float64) (at func(du, dv float64) float64, ok bool) {
+	terms := func(du, dv float64) [6]float64 {
+		du, dv = du/b.R, dv/b.R
+		return [6]float64{1, du, dv, du * du, du * dv, dv * dv}
+	}
+	inside := p.near(b, 0, slopeOuter*b.R)
+	normal, right := mat.NewSymDense(6, nil), mat.NewVecDense(6, nil)
+	level := 0.0
+	for _, x := range inside {
+		t := terms(x.du, x.dv)
+		for i := range t {
+			for j := i; j < len(t); j++ {
+				normal.SetSym(i, j, normal.At(i, j)+t[i]*t[j])
+			}
+			right.SetVec(i, right.AtVec(i)+t[i]*(x.power-floor))
+		}
+		level += (x.power - floor) / float64(len(inside))
+	}
+	var cholesky mat.Cholesky
+	var c mat.VecDense
+	if level <= 0 || !cholesky.Factorize(normal) || cholesky.SolveVecTo(&c, right) != nil {
+		return nil, false
+	}
+	return func(du, dv float64) float64 {
+		sum := 0.0
+		for i, t := range terms(du, dv) {
+			sum += c.AtVec(i) * t
+		}
+		return math.Max(sum, level/4)
+	}, true
 }
 
 // floor is the power around the band.
