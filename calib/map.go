@@ -73,7 +73,7 @@ func MapLight(ctx context.Context, r *rig.Rig, o MapOptions) (*LightMap, error) 
 		o.Blocks = defaultBlocks
 	}
 	if o.Blocks < 1 || o.Blocks > maxBlocks {
-		return nil, fmt.Errorf("cannot map the chip in %d blocks: 1 to %d are possible", o.Blocks, maxBlocks)
+		return nil, fmt.Errorf("cannot map the chip in %d blocks: 1 to %d are possible: %w", o.Blocks, maxBlocks, slm.ErrInput)
 	}
 	m := &LightMap{Chip: r.SLM().Geometry, Side: 1}
 	for {

@@ -26,15 +26,25 @@ type benchFlags struct {
 	seed        uint64
 	calibration string
 	layout      string
+	mask        string
 }
 
-func (b *benchFlags) register(c *cobra.Command) {
+// registerBench registers what says which OPU it is.
+func (b *benchFlags) registerBench(c *cobra.Command) {
+	b.layout = slm.Blocks.String()
 	f := c.Flags()
 	f.StringVar(&b.sim, "sim", "", "run a simulated bench: "+strings.Join(sim.Presets(), ", "))
 	f.Lookup("sim").NoOptDefVal = "good"
 	f.Uint64Var(&b.seed, "seed", 1, "seed of everything random, the simulated bench included")
+}
+
+// register registers all flags.
+func (b *benchFlags) register(c *cobra.Command) {
+	b.registerBench(c)
+	f := c.Flags()
 	f.StringVar(&b.calibration, "calibration", "", "use a calibration `file` instead of calibrating")
 	f.StringVar(&b.layout, "layout", "blocks", "how features lie on the DMD: blocks, lines, scattered")
+	f.StringVar(&b.mask, "mask", "", "`file` with the lit mirrors, as map makes it; the layout uses no others")
 }
 
 // need is what a command needs of an OPU.
@@ -47,7 +57,8 @@ type need struct {
 type table struct {
 	rig  *rig.Rig
 	kind slm.Kind
-	sim  *sim.Bench // nil on real hardware
+	mask *slm.Pattern // nil: all mirrors
+	sim  *sim.Bench   // nil on real hardware
 }
 
 // The simulated bench grows with what is asked of it, up to this: frames of 16 Mpx.
@@ -58,6 +69,9 @@ func (b *benchFlags) open(stderr io.Writer, n need) (*table, error) {
 	kind, err := slm.ParseKind(b.layout)
 	if err != nil {
 		return nil, usage("--layout: %v", err)
+	}
+	if b.mask != "" && b.calibration != "" {
+		return nil, usage("--mask is for calibrating; the calibration %s has its own", b.calibration)
 	}
 	if b.sim == "" {
 		return nil, fmt.Errorf("cannot find an optical processing unit: drivers for real devices are not part of this version; use --sim for a simulated bench: %w", errNoDevice)
@@ -86,7 +100,14 @@ func (b *benchFlags) open(stderr io.Writer, n need) (*table, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &table{rig: r, kind: kind, sim: bench}, nil
+	t := &table{rig: r, kind: kind, sim: bench}
+	if b.mask != "" {
+		if t.mask, err = readMask(b.mask, r.SLM().Geometry); err != nil {
+			r.Close()
+			return nil, err
+		}
+	}
+	return t, nil
 }
 
 // The kernel of this program: 8x8 taps, an output every 4 pixels (performance
@@ -110,7 +131,7 @@ func (b *benchFlags) calibrate(ctx context.Context, t *table, n need, p *progres
 		return cal, nil
 	}
 	cal, err := calib.Learn(ctx, t.rig, calib.Options{
-		Layout:  slm.LayoutSpec{Kind: t.kind, Features: n.features, Seed: b.seed},
+		Layout:  slm.LayoutSpec{Kind: t.kind, Features: n.features, Seed: b.seed, Mask: t.mask},
 		Outputs: n.outputs, Seed: b.seed, Taps: kernelTaps, Stride: kernelStride,
 		Progress: func(stage string) { p.to(0, "calibrating: "+stage) },
 	})
