@@ -15,6 +15,8 @@ import (
 var (
 	// ErrUnproven: the frames could not be matched to the patterns, again and again.
 	ErrUnproven = errors.New("frames do not match the patterns")
+	// ErrWrongPattern: what a Sink returns for a frame of another pattern.
+	ErrWrongPattern = errors.New("the frame shows another pattern")
 	// ErrNoShutter: the rig cannot hold back a beam.
 	ErrNoShutter = errors.New("the rig has no shutter")
 	// ErrNoContrast: all-on and all-off look the same to the camera.
@@ -154,6 +156,7 @@ type Stats struct {
 	Lost       uint64 `json:"lost"`       // frames taken or expected, and never received
 	Damaged    uint64 `json:"damaged"`    // frames with a bad status
 	Duplicates uint64 `json:"duplicates"` // frames received a second time
+	Wrong      uint64 `json:"wrong"`      // frames that a sink found to be another pattern's
 	Repeated   uint64 `json:"repeated"`   // exposures shown again for any reason
 	Unproven   uint64 `json:"unproven"`   // runs discarded since counts, clock or markers disagreed
 }

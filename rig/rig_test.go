@@ -3,6 +3,7 @@ package rig_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -307,6 +308,46 @@ func TestSinkError(t *testing.T) {
 	}
 	if err := show(t, bench, r, ps); err != nil {
 		t.Errorf("after a sink's error: %v", err)
+	}
+}
+
+// A sink that reads in a frame whose light it is has it shown again, alone, and
+// counted; one that is never satisfied ends Show.
+func TestWrongPattern(t *testing.T) {
+	b, r := table(t, nil)
+	ps := patterns(b.Config().Chip, 200)
+	b.SetFaults(func(x sim.Exposure) sim.Fault {
+		switch {
+		case x.Run == 1 && x.Position%50 == 20:
+			return sim.Fault{Kind: sim.StalePattern}
+		case x.Run == 1 && x.Position == 33:
+			return sim.Fault{Kind: sim.SwapPatterns}
+		case x.Run == 2 && x.Position == 3:
+			return sim.Fault{Kind: sim.StrayPattern, Pattern: ps[100]}
+		}
+		return sim.Fault{}
+	})
+	light := make([]uint64, len(ps))
+	sink := func(k int, f *camera.Frame) error {
+		if _, light[k] = sim.ReadStamp(f); light[k] != ps[k].Hash() {
+			return fmt.Errorf("cannot use frame %d: %w", k, rig.ErrWrongPattern)
+		}
+		return nil
+	}
+	if err := r.Show(t.Context(), ps, sink); err != nil {
+		t.Fatal(err)
+	}
+	for k := range ps {
+		if light[k] != ps[k].Hash() {
+			t.Errorf("pattern %d got another's light", k)
+		}
+	}
+	if s := r.Stats(); s.Wrong < 6 || s.Repeated != s.Wrong || s.Unproven != 0 {
+		t.Errorf("%d wrong, %d repeated, %d runs unproven", s.Wrong, s.Repeated, s.Unproven)
+	}
+	never := func(int, *camera.Frame) error { return rig.ErrWrongPattern }
+	if err := r.Show(t.Context(), ps[:3], never); !errors.Is(err, rig.ErrUnproven) || !errors.Is(err, rig.ErrWrongPattern) {
+		t.Errorf("no frame was right: %v", err)
 	}
 }
 

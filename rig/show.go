@@ -15,7 +15,9 @@ import (
 // Sink takes the frame of pattern k. It may be called from several goroutines at
 // once for different k, and again for the same k if an exposure is repeated: the
 // last call counts, and none does until Show has returned nil. The frame is valid
-// during the call.
+// during the call. A sink that can read in the frame which pattern it shows returns
+// ErrWrongPattern, wrapped, where it is not pattern k: the exposure is repeated, and
+// counted. Any other error ends Show.
 type Sink func(k int, f *camera.Frame) error
 
 // item is one position of a run's order: a pattern of the caller, or part of a
@@ -174,6 +176,7 @@ type record struct {
 	counts   camera.Counts
 	clock    error // the camera's clock disagreed with the period
 	stray    error // a frame that no pattern can have made
+	wrong    error // what the sink said of the last frame that it found to be another pattern's
 }
 
 // play shows an order of patterns once and gives sink each good frame. It does
@@ -253,11 +256,20 @@ func (r *Rig) collect(ctx context.Context, run *record, sink Sink) error {
 		}
 		errs := r.errs[:len(fresh)]
 		parallel.Do(len(fresh), func(i int) { errs[i] = sink(positions[i], fresh[i]) })
-		for _, k := range positions {
+		wrong := 0
+		for i, k := range positions {
+			if errors.Is(errs[i], ErrWrongPattern) {
+				run.wrong, errs[i] = errs[i], nil
+				wrong++
+				continue
+			}
 			run.good[k] = true
 		}
 		r.cam.Requeue(frames...)
-		r.count(func(s *Stats) { s.Frames += uint64(got) })
+		r.count(func(s *Stats) {
+			s.Frames += uint64(got)
+			s.Wrong += uint64(wrong)
+		})
 		if err := errors.Join(errs...); err != nil {
 			return err
 		}
@@ -307,7 +319,10 @@ func (run *record) complete() error {
 			missing++
 		}
 	}
-	if missing > 0 {
+	switch {
+	case missing > 0 && run.wrong != nil:
+		return fmt.Errorf("%d of %d frames were lost, damaged or of another pattern: %w", missing, len(run.good), run.wrong)
+	case missing > 0:
 		return fmt.Errorf("%d of %d frames were lost or damaged", missing, len(run.good))
 	}
 	return nil

@@ -102,6 +102,16 @@ func (p *Pattern) Copy(q *Pattern) {
 	copy(p.words, q.words)
 }
 
+// Or turns on what is on in q, which must be of the same geometry.
+func (p *Pattern) Or(q *Pattern) {
+	if p.geometry != q.geometry {
+		panic(fmt.Sprintf("slm: a pattern of %v cannot be laid over one of %v", q.geometry, p.geometry))
+	}
+	for i, w := range q.words {
+		p.words[i] |= w
+	}
+}
+
 // Clone is a copy of its own.
 func (p *Pattern) Clone() *Pattern {
 	q := *p

@@ -207,3 +207,16 @@ func BenchmarkPattern(b *testing.B) {
 		})
 	}
 }
+
+func TestOr(t *testing.T) {
+	g := Geometry{Width: 70, Height: 3}
+	a, b := NewPattern(g), NewPattern(g)
+	a.Set(0, 0, true)
+	a.Set(69, 2, true)
+	b.Set(69, 2, true)
+	b.Set(64, 1, true)
+	a.Or(b)
+	if a.Count() != 3 || !a.On(0, 0) || !a.On(69, 2) || !a.On(64, 1) || b.Count() != 2 {
+		t.Errorf("%d mirrors are on and %d in the pattern laid over", a.Count(), b.Count())
+	}
+}
