@@ -213,7 +213,7 @@ func (p *parser) tuple() []int {
 
 // formatHeader returns everything up to the first element, padded as NumPy pads
 // it: to a multiple of 64 bytes, so that a memory-mapped array is aligned.
-func formatHeader(shape []int, dtype DType) []byte {
+func formatHeader(shape []int, dtype DType, fortran bool) []byte {
 	order := "<"
 	if dtype.Size() == 1 {
 		order = "|"
@@ -228,7 +228,11 @@ func formatHeader(shape []int, dtype DType) []byte {
 	if len(shape) == 1 {
 		dims.WriteString(",")
 	}
-	text := fmt.Sprintf("{'descr': '%s%s', 'fortran_order': False, 'shape': (%s), }", order, dtypes[dtype].code, dims.String())
+	byColumns := "False"
+	if fortran {
+		byColumns = "True"
+	}
+	text := fmt.Sprintf("{'descr': '%s%s', 'fortran_order': %s, 'shape': (%s), }", order, dtypes[dtype].code, byColumns, dims.String())
 	const preamble = len(magic) + 2 + 2
 	total := (preamble + len(text) + 1 + 63) / 64 * 64
 	b := append([]byte(magic), 1, 0)

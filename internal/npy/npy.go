@@ -23,7 +23,7 @@
 // many element types those that measurements and data sets are made of are
 // supported, see [DType]; both byte orders are read, little-endian is written.
 // Column-major ("Fortran") arrays, structured types and pickled objects are
-// refused with the remedy.
+// refused with the remedy; [NewColumnWriter] writes the first of these.
 //
 // The format is NumPy's NEP 1 and the documentation of numpy.lib.format, versions
 // 1.0 and 2.0.

@@ -107,6 +107,37 @@ func TestBytesAreNumPys(t *testing.T) {
 	}
 }
 
+// A matrix by columns, as the format's documentation lays it out.
+func TestColumnWriter(t *testing.T) {
+	var got bytes.Buffer
+	w, err := NewColumnWriter[float32](&got, 2, 3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, column := range [][]float32{{1, 4}, {2, 5}, {3, 6}} {
+		if err := w.Write(column); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	header, elements, ok := strings.Cut(got.String(), "\n")
+	if want := "\x93NUMPY\x01\x00\x76\x00{'descr': '<f4', 'fortran_order': True, 'shape': (2, 3), }"; !ok || strings.TrimRight(header, " ") != want || len(header) != 127 {
+		t.Errorf("header %q, want %q", header, want)
+	}
+	if want := "\x00\x00\x80\x3f\x00\x00\x80\x40\x00\x00\x00\x40\x00\x00\xa0\x40\x00\x00\x40\x40\x00\x00\xc0\x40"; elements != want {
+		t.Errorf("elements %q, want %q", elements, want)
+	}
+	// Our own reader knows rows only, and says so.
+	if _, err := NewReader(&got); !errors.Is(err, ErrFormat) || !strings.Contains(err.Error(), "ascontiguousarray") {
+		t.Errorf("reading it: %v", err)
+	}
+	if _, err := NewColumnWriter[float32](io.Discard, -1, 3); err == nil {
+		t.Error("a negative size was taken")
+	}
+}
+
 func roundTrip[T Element](t *testing.T, data []T, read func(*Reader, []T) (int, error)) {
 	t.Helper()
 	for _, shape := range [][]int{{len(data)}, {1, len(data)}, {len(data), 1, 1}} {

@@ -20,18 +20,29 @@ type Writer[T Element] struct {
 // elements follow through Write, then Close. The caller buffers w if small
 // pieces are to be written, and closes it.
 func NewWriter[T Element](w io.Writer, shape ...int) (*Writer[T], error) {
+	return newWriter[T](w, false, shape...)
+}
+
+// NewColumnWriter is NewWriter for a matrix that is written column by column
+// ("Fortran order"): for a matrix that is made that way and too large to be held.
+// NumPy reads it like any other; [NewReader] refuses it.
+func NewColumnWriter[T Element](w io.Writer, rows, columns int) (*Writer[T], error) {
+	return newWriter[T](w, true, rows, columns)
+}
+
+func newWriter[T Element](w io.Writer, fortran bool, shape ...int) (*Writer[T], error) {
 	dtype := dtypeOf[T]()
 	n, err := length(shape, dtype)
 	if err != nil {
 		return nil, fmt.Errorf("cannot write the array: %w", err)
 	}
-	if _, err := w.Write(formatHeader(shape, dtype)); err != nil {
+	if _, err := w.Write(formatHeader(shape, dtype, fortran)); err != nil {
 		return nil, fmt.Errorf("cannot write the array: %w", err)
 	}
 	return &Writer[T]{w: w, shape: shape, len: n}, nil
 }
 
-// Write appends src, any number of elements, row-major. More elements than the
+// Write appends src, any number of elements, in the order of the file. More elements than the
 // shape has are refused and nothing of src is written.
 func (w *Writer[T]) Write(src []T) error {
 	if len(src) > w.len-w.done {
