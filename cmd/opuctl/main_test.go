@@ -50,7 +50,7 @@ func writeArray[T npy.Element](t *testing.T, path string, data []T, shape ...int
 }
 
 func TestHelp(t *testing.T) {
-	for _, args := range [][]string{{}, {"--help"}, {"train", "--help"}, {"project", "--help"}, {"inspect", "--help"}, {"calibrate", "--help"}, {"infer", "--help"}} {
+	for _, args := range [][]string{{}, {"--help"}, {"train", "--help"}, {"project", "--help"}, {"inspect", "--help"}, {"calibrate", "--help"}, {"infer", "--help"}, {"demodulate", "--help"}, {"map", "--help"}, {"matrix", "--help"}} {
 		code, stdout, stderr := opuctl(t, args...)
 		if code != 0 || stderr != "" || !strings.Contains(stdout, "Usage:") {
 			t.Errorf("opuctl %v: exit code %d, stderr %q", args, code, stderr)
