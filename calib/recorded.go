@@ -190,35 +190,43 @@ func (r *Recording) Learn(o RecordedOptions) (*Calibration, error) {
 	switch {
 	case err == nil || frozen:
 	case plane.white():
-		refuse("the frames differ by no more than their noise; show another pattern for each, and check that the signal beam is open: %w", err)
+		refuse("the frames differ by no more than their noise; show another pattern for each, and check that the signal beam is open: %w", ErrNoCarrier)
 	default:
 		refuse("%w", err)
 	}
-	if err == nil && !frozen {
+	if !frozen && quality.PowerDB >= minSideband {
 		l := plane.light(band)
-		rec.Noise = l.noise
+		rec.Noise, cal.Quality.Rho = l.noise, l.rho
 		if rec.Independent = math.Min(l.independent, float64(rec.Frames)); rec.Independent < minIndependent {
 			refuse("the %d frames tell as much as %.1f independent patterns, at least %d are needed; "+
 				"show more different ones, random and fine", rec.Frames, rec.Independent, minIndependent)
 		}
-		design := l.design(band)
-		design.Taps, design.Stride = o.Taps, o.Stride
-		kernel, err := holo.DesignKernel(design)
-		if err != nil {
-			return nil, err
+		if err == nil {
+			if err := cal.makeKernel(l.design(band), o); err != nil {
+				return nil, err
+			}
 		}
-		prediction, err := design.Predict(kernel)
-		if err != nil {
-			return nil, err
-		}
-		rec.PredictedDB = prediction.LinearDB
-		cal.Quality.Rho = l.rho
-		cal.Kernel = Kernel{Taps: kernel.Taps, Stride: kernel.Stride, Re: kernel.Re, Im: kernel.Im}
 	}
 	if len(reasons) > 0 {
 		return cal, &Refused{reasons}
 	}
 	return cal, cal.Check()
+}
+
+// makeKernel designs the kernel and predicts what it will do.
+func (c *Calibration) makeKernel(d holo.Design, o RecordedOptions) error {
+	d.Taps, d.Stride = o.Taps, o.Stride
+	kernel, err := holo.DesignKernel(d)
+	if err != nil {
+		return err
+	}
+	prediction, err := d.Predict(kernel)
+	if err != nil {
+		return err
+	}
+	c.Kernel = Kernel{Taps: kernel.Taps, Stride: kernel.Stride, Re: kernel.Re, Im: kernel.Im}
+	c.Recorded.PredictedDB = prediction.LinearDB
+	return nil
 }
 
 // levels are the mean of all pixels, their largest value, and the share that has it.

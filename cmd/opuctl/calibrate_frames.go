@@ -138,12 +138,17 @@ func (f *framesFlags) learn(ctx context.Context, p *progress, outputs int) (*cal
 }
 
 func (r recordedReport) text(w io.Writer) {
-	fmt.Fprintf(w, "frames      %d of %dx%d pixels, %d bits; as good as %.0f independent patterns\n", r.Frames, r.Width, r.Height, r.BitDepth, r.Independent)
-	fmt.Fprintf(w, "carrier     (%.4f, %.4f) cycles per pixel\n", r.Carrier[0], r.Carrier[1])
-	fmt.Fprintf(w, "sideband    radius %.4f cycles per pixel, %.1f dB over the floor\n", r.Radius, r.SidebandDB)
-	fmt.Fprintf(w, "light       mean %.1f counts, noise %.3g counts squared a pixel, %.2g %% saturated\n", r.Mean, r.Noise, 100*r.Saturated)
-	fmt.Fprintf(w, "reference   about %.1f times the power of the speckle, if the frames are independent\n", r.RhoEstimate)
-	fmt.Fprintf(w, "outputs     %d complex, %.1f dB predicted for one frame\n", r.Outputs, r.PredictedDB)
+	fmt.Fprintf(w, "frames      %d of %dx%d pixels, %d bits; mean %.1f counts, %.2g %% saturated\n", r.Frames, r.Width, r.Height, r.BitDepth, r.Mean, 100*r.Saturated)
+	if r.Independent > 0 { // a sideband was seen, usable or not
+		fmt.Fprintf(w, "patterns    as good as %.0f independent ones\n", r.Independent)
+		fmt.Fprintf(w, "carrier     (%.4f, %.4f) cycles per pixel\n", r.Carrier[0], r.Carrier[1])
+		fmt.Fprintf(w, "sideband    radius %.4f cycles per pixel, %.1f dB over the floor\n", r.Radius, r.SidebandDB)
+		fmt.Fprintf(w, "noise       %.3g counts squared a pixel\n", r.Noise)
+		fmt.Fprintf(w, "reference   about %.1f times the power of the speckle, if the frames are independent\n", r.RhoEstimate)
+	}
+	if r.Verdict == "good" {
+		fmt.Fprintf(w, "outputs     %d complex, %.1f dB predicted for one frame\n", r.Outputs, r.PredictedDB)
+	}
 	fmt.Fprintf(w, "verdict     %s\n", r.Verdict)
 	for _, reason := range r.Reasons {
 		fmt.Fprintf(w, "  %s\n", reason)
