@@ -295,3 +295,30 @@ func TestDemodulateInterrupted(t *testing.T) {
 		t.Errorf("files were left behind: %v", left)
 	}
 }
+
+// The commands of the how-to work as they stand there.
+func TestRecordedHowTo(t *testing.T) {
+	page, err := os.ReadFile(filepath.FromSlash("../../docs/how-to/work-with-recorded-frames.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Chdir(t.TempDir())
+	const side = 96
+	bench := newBench0(6, side, 0.33, 0.325, 0.15, 4)
+	writeArray(t, "frames.npy", bench.frames(16), 16, side, side)
+	writeArray(t, "run.npy", bench.frames(3), 3, side, side)
+	commands := regexp.MustCompile(`(?m)^opuctl (.*)$`).FindAllStringSubmatch(string(page), -1)
+	if len(commands) < 5 {
+		t.Fatalf("%d commands were found on the page", len(commands))
+	}
+	for _, c := range commands {
+		if code, _, stderr := opuctl(t, strings.Fields(c[1])...); code != 0 {
+			t.Errorf("opuctl %s: exit code %d\n%s", c[1], code, stderr)
+		}
+	}
+	for _, name := range []string{"frames.opucal", "fields.npy", "mask.npy", "map.png", "B.npy", "B-errors.npy"} {
+		if _, err := os.Stat(name); err != nil {
+			t.Error(err)
+		}
+	}
+}
