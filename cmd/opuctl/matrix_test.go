@@ -130,6 +130,9 @@ func TestColumnMeter(t *testing.T) {
 // Two measurements of one bench differ by what their error bars say, and are the
 // bench's truth up to one complex factor.
 func TestMatrixOfBench(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it calibrates a bench of full size")
+	}
 	b := benchFlags{sim: "good", seed: 5, layout: "blocks"}
 	opu, bench, err := b.opu(t.Context(), io.Discard, need{6, 0}, newProgress(io.Discard, 1), driver.Options{})
 	if err != nil {

@@ -53,7 +53,7 @@ func TestRecordedFrames(t *testing.T) {
 	const side = 256
 	worst := 0.0
 	for i, g := range geometries {
-		bench := newBench0(uint64(100+i), side, g.fu, g.fv, g.r, g.rho)
+		bench := newOtherBench(uint64(100+i), side, g.fu, g.fv, g.r, g.rho)
 		if g.rho < 2 {
 			bench.electrons = 1800 // speckles are brighter
 		}
@@ -121,7 +121,7 @@ func sq(z complex64) float64 {
 func TestRecordedWidePixels(t *testing.T) {
 	t.Chdir(t.TempDir())
 	const side = 96
-	pix := newBench0(1, side, 0.33, 0.325, 0.15, 4).frames(24)
+	pix := newOtherBench(1, side, 0.33, 0.325, 0.15, 4).frames(24)
 	wide := make([]uint16, len(pix))
 	for i, x := range pix {
 		wide[i] = 16 * uint16(x)
@@ -157,7 +157,7 @@ func TestRecordedWidePixels(t *testing.T) {
 func TestRecordedRefused(t *testing.T) {
 	t.Chdir(t.TempDir())
 	const side = 96
-	low := newBench0(2, side, 0.2, 0.2, 0.15, 4)
+	low := newOtherBench(2, side, 0.2, 0.2, 0.15, 4)
 	writeArray(t, "low.npy", low.frames(20), 20, side, side)
 	code, stdout, stderr := opuctl(t, "calibrate", "--frames", "low.npy", "--out", "a.opucal", "--format", "json")
 	if code != exitFailed || !strings.Contains(stdout, `"verdict": "refused"`) || !strings.Contains(stdout, "tilt the reference beam") ||
@@ -175,13 +175,16 @@ func TestRecordedRefused(t *testing.T) {
 
 // A calibration of a rig demodulates frames too; one of frames drives no rig.
 func TestRecordedAndRig(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it calibrates a bench of full size")
+	}
 	t.Chdir(t.TempDir())
 	var cal struct {
 		EpochOfB string `json:"epoch_of_b"`
 		Outputs  int
 	}
 	must(t, &cal, "calibrate", "--sim", "--features", "3", "--outputs", "60", "--out", "rig.opucal")
-	bench := newBench0(3, 256, 0.33, 0.325, 0.15, 4)
+	bench := newOtherBench(3, 256, 0.33, 0.325, 0.15, 4)
 	writeArray(t, "frames.npy", bench.frames(16), 16, 256, 256)
 	var d struct {
 		Frames, Outputs int
@@ -208,7 +211,7 @@ func TestRecordedAndRig(t *testing.T) {
 func TestRecordedWrongUse(t *testing.T) {
 	t.Chdir(t.TempDir())
 	const side = 64
-	pix := newBench0(4, side, 0.33, 0.325, 0.15, 4).frames(16)
+	pix := newOtherBench(4, side, 0.33, 0.325, 0.15, 4).frames(16)
 	good := writeArray(t, "good.npy", pix, 16, side, side)
 	var r recorded
 	must(t, &r, "calibrate", "--frames", good, "--out", "a.opucal")
@@ -279,7 +282,7 @@ func TestRecordedWrongUse(t *testing.T) {
 // A run that is stopped leaves no half-written fields.
 func TestDemodulateInterrupted(t *testing.T) {
 	t.Chdir(t.TempDir())
-	frames := writeArray(t, "frames.npy", newBench0(5, 64, 0.33, 0.325, 0.15, 4).frames(16), 16, 64, 64)
+	frames := writeArray(t, "frames.npy", newOtherBench(5, 64, 0.33, 0.325, 0.15, 4).frames(16), 16, 64, 64)
 	var r recorded
 	must(t, &r, "calibrate", "--frames", frames, "--out", "a.opucal")
 	ctx, cancel := context.WithCancel(t.Context())
@@ -298,13 +301,16 @@ func TestDemodulateInterrupted(t *testing.T) {
 
 // The commands of the how-to work as they stand there.
 func TestRecordedHowTo(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it calibrates a bench of full size")
+	}
 	page, err := os.ReadFile(filepath.FromSlash("../../docs/how-to/work-with-recorded-frames.md"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Chdir(t.TempDir())
 	const side = 96
-	bench := newBench0(6, side, 0.33, 0.325, 0.15, 4)
+	bench := newOtherBench(6, side, 0.33, 0.325, 0.15, 4)
 	writeArray(t, "frames.npy", bench.frames(16), 16, side, side)
 	writeArray(t, "run.npy", bench.frames(3), 3, side, side)
 	commands := regexp.MustCompile(`(?m)^opuctl (.*)$`).FindAllStringSubmatch(string(page), -1)

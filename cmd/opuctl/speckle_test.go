@@ -8,11 +8,11 @@ import (
 	"gonum.org/v1/gonum/dsp/fourier"
 )
 
-// bench0 makes frames of speckle without any of our own optics: the Fourier transform
+// otherBench makes frames of speckle without any of our own optics: the Fourier transform
 // of a round pupil full of random amplitudes, a tilted plane reference, Poisson-like
 // noise and eight bits. Its grid is larger than the sensor, so that the speckle does
 // not wrap round at the frame's edges.
-type bench0 struct {
+type otherBench struct {
 	side, grid int
 	fu, fv, r  float64
 	rho        float64
@@ -20,12 +20,12 @@ type bench0 struct {
 	random     *rand.Rand
 }
 
-func newBench0(seed uint64, side int, fu, fv, r, rho float64) *bench0 {
-	return &bench0{side: side, grid: side * 5 / 4, fu: fu, fv: fv, r: r, rho: rho, electrons: 2500, random: rand.New(rand.NewPCG(seed, seed))}
+func newOtherBench(seed uint64, side int, fu, fv, r, rho float64) *otherBench {
+	return &otherBench{side: side, grid: side * 5 / 4, fu: fu, fv: fv, r: r, rho: rho, electrons: 2500, random: rand.New(rand.NewPCG(seed, seed))}
 }
 
 // field is fresh speckle of mean power 1.
-func (b *bench0) field() []complex128 {
+func (b *otherBench) field() []complex128 {
 	n := b.grid
 	fft := fourier.NewCmplxFFT(n)
 	pupil := make([][]complex128, n) // of each row that the pupil crosses, after the transform along it
@@ -66,7 +66,7 @@ func (b *bench0) field() []complex128 {
 
 // frame appends an exposure of a field; a mean of a quarter of the range at rho 1 and
 // less of it at others, so that bright speckles still fit.
-func (b *bench0) frame(pix []byte, field []complex128) []byte {
+func (b *otherBench) frame(pix []byte, field []complex128) []byte {
 	step := cmplx.Rect(1, 2*math.Pi*b.fu)
 	for v := range b.side {
 		reference := cmplx.Rect(math.Sqrt(b.rho), 2*math.Pi*b.fv*float64(v)+1)
@@ -85,7 +85,7 @@ func (b *bench0) frame(pix []byte, field []complex128) []byte {
 }
 
 // frames are exposures of k independent fields.
-func (b *bench0) frames(k int) []byte {
+func (b *otherBench) frames(k int) []byte {
 	var pix []byte
 	for range k {
 		pix = b.frame(pix, b.field())
