@@ -99,6 +99,7 @@ First steps:
   opuctl inspect --sim --out see.png  see a hologram and its sideband
   opuctl calibrate --sim --out bench.opucal
   opuctl project --sim --in x.npy --out y.npy
+  opuctl calibrate --frames frames.npy --out frames.opucal  from recorded frames
 
 Exit codes: 0 done; 1 failed; 2 wrong flags, or a file that cannot be used; 3 no
 such device; 130 interrupted.`,

@@ -32,8 +32,7 @@ func newMatrix() *cobra.Command {
 		Long: `Measure the matrix B of y = B x and write it as a NumPy array: M outputs x N inputs,
 complex64. A second file of the same shape (float32) has the standard error of each
 entry: of its complex value, so that each of the real and the imaginary part has it
-over the square root of two. It comes from the scatter of --repeats whole
-measurements, each a mean of its own.
+over the square root of two. It comes from the scatter of --repeats measurements.
 
 The vectors shown are not one-hot. Each has all features of a group in it, +1 or -1
 by the rows of a Hadamard matrix, and the columns are computed from the results. For
@@ -116,7 +115,7 @@ func (m *matrixCommand) run(c *cobra.Command) error {
 	report := matrixReport{EpochOfB: opu.Epoch(), Repeats: m.repeats, Out: m.out, Errors: m.errors, Simulated: m.sim}
 	report.Shape[0], report.Shape[1] = opu.Shape()
 	meter := newColumnMeter(opu, m.repeats, m.seed, meterBytes)
-	// Both files or none: the inner one is complete before the outer one is renamed.
+	// Both files are complete before either replaces an old one.
 	err = atomicfile.Write(m.out, func(b io.Writer) error {
 		return atomicfile.Write(m.errors, func(e io.Writer) error {
 			return report.write(c.Context(), meter, b, e, bar)
