@@ -115,7 +115,7 @@ func (m *matrixCommand) run(c *cobra.Command) error {
 	report := matrixReport{EpochOfB: opu.Epoch(), Repeats: m.repeats, Out: m.out, Errors: m.errors, Simulated: m.sim}
 	report.Shape[0], report.Shape[1] = opu.Shape()
 	meter := newColumnMeter(opu, m.repeats, m.seed, meterBytes)
-	// Both files are complete before either replaces an old one.
+	// Whatever ends the measurement early leaves both files as they were.
 	err = atomicfile.Write(m.out, func(b io.Writer) error {
 		return atomicfile.Write(m.errors, func(e io.Writer) error {
 			return report.write(c.Context(), meter, b, e, bar)
