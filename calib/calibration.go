@@ -31,6 +31,8 @@ type Calibration struct {
 	Scale   float64 `json:"scale"`   // demodulated counts of an entry of B with modulus 1
 	Probe   Probe   `json:"probe"`
 
+	Witness *Witness `json:"witness,omitempty"` // by which frames prove themselves
+
 	// How good it is.
 	Levels  Levels  `json:"levels"`
 	Quality Quality `json:"quality"`
@@ -217,6 +219,11 @@ func (c *Calibration) Check() error {
 	}
 	if _, err := c.Demodulator(len(c.Probe.Field)); err != nil {
 		return fail("the probe has %d outputs: %v", len(c.Probe.Field), err)
+	}
+	if c.Witness != nil {
+		if err := c.Witness.check(c); err != nil {
+			return fail("%v", err)
+		}
 	}
 	power := 0.0
 	for i, z := range c.Probe.Field {

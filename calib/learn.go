@@ -22,6 +22,12 @@ type Options struct {
 	Outputs int    // complex; 0 means as many as the sensor gives
 	Seed    uint64 // of the patterns that are shown
 
+	// Anchor is the share of the chip's rows that is always on, so that every frame
+	// tells its phase and power, 0 to 0.5. Tags reserves rows for a tag by which frames
+	// prove themselves where there are too many features to be known by heart.
+	Anchor float64
+	Tags   bool
+
 	// Taps and Stride are the kernel's size and the distance of outputs, in pixels;
 	// 0 means 8 and 4.
 	Taps, Stride int
@@ -31,7 +37,7 @@ type Options struct {
 }
 
 // Stages of Learn, in order, as Progress names them.
-var Stages = []string{"exposure", "carrier", "kernel", "noise and scale"}
+var Stages = []string{"exposure", "carrier", "kernel", "noise and scale", "witness"}
 
 // How much is shown at each stage. 64 independent speckles put the carrier within
 // 0.2 DFT bins (reference, section 6a); the rest is averaged until its own error
@@ -63,17 +69,22 @@ func Learn(ctx context.Context, r *rig.Rig, o Options) (*Calibration, error) {
 	}
 	spec := o.Layout
 	spec.Chip = r.SLM().Geometry
+	reserved, err := o.reserve(spec.Chip)
+	if err != nil {
+		return nil, err
+	}
+	spec.Mask = reserved.free(spec.Chip, spec.Mask)
 	layout, err := slm.NewLayout(spec)
 	if err != nil {
 		return nil, err
 	}
-	l := &learner{rig: r, options: o, layout: layout, cal: &Calibration{
+	l := &learner{rig: r, options: o, layout: layout, reserved: reserved, cal: &Calibration{
 		Created: time.Now().UTC().Truncate(time.Second),
 		SLM:     Device{r.SLM().Model, r.SLM().Serial},
 		Camera:  Device{r.Camera().Model, r.Camera().Serial},
 		Layout:  layoutOf(layout),
 	}}
-	for i, stage := range []func(context.Context) error{l.exposure, l.carrier, l.kernel, l.noiseAndScale} {
+	for i, stage := range []func(context.Context) error{l.exposure, l.carrier, l.kernel, l.noiseAndScale, l.witness} {
 		if o.Progress != nil {
 			o.Progress(Stages[i])
 		}
@@ -90,6 +101,8 @@ type learner struct {
 	options Options
 	layout  *slm.Layout
 	cal     *Calibration
+
+	reserved Reserved
 
 	noise float64 // variance of a pixel from exposure to exposure, counts squared
 }
@@ -111,7 +124,10 @@ func (l *learner) exposure(ctx context.Context) error {
 		if m, err = l.measure(ctx, exposure); err == nil && m.saturated <= maxSaturated {
 			break
 		}
-		if err != nil && !errors.Is(err, rig.ErrNoContrast) { // a white frame has no contrast either
+		// A white frame has no contrast either, and triggers that come while the camera
+		// still reads out the frame before are not seen.
+		if err != nil && !errors.Is(err, rig.ErrNoContrast) &&
+			!(errors.Is(err, rig.ErrUnproven) && exposure > longest/4) {
 			return err
 		}
 		if first == nil {

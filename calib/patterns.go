@@ -19,6 +19,7 @@ const (
 	forProbe
 	forScale
 	forMap
+	forWitness
 )
 
 // seed is that of pattern k for one purpose.

@@ -26,14 +26,27 @@ type Options struct {
 	// noise. Stats counts how many exposures that saved.
 	ShareEqualRows bool
 
-	// KeepDrift leaves the phase of the reference and the power of the laser
-	// uncorrected, to show what the correction is worth.
-	KeepDrift bool
+	// Drift is how the phase of the reference and the power of the laser are followed.
+	Drift Correction
 }
 
-// minHealth is the probe's health below which B has become another matrix. The
-// reference (6b) warns below 0.9; half is beyond any doubt.
-const minHealth = 0.5
+// Correction says how fields are brought back to phase and power of the calibration.
+type Correction uint8
+
+const (
+	// PerFrame asks each frame, where its light can tell (calib.Witness), else the
+	// probe of its run.
+	PerFrame Correction = iota
+	// ByProbe asks the probe, once a run: it follows drift, and no jitter.
+	ByProbe
+	// Uncorrected shows what the correction is worth.
+	Uncorrected
+)
+
+// MinHealth is the correlation of the probe with that of the calibration, over what
+// noise allows, below which the epoch ends: B has then turned by 37 degrees. The
+// reference (6b) warns at 0.9. No calibration brings the old B back.
+const MinHealth = 0.8
 
 // scratchBytes bounds the fields of one run that wait for their proof.
 const scratchBytes = 64 << 20
@@ -47,11 +60,11 @@ type OPU struct {
 	layout  *slm.Layout
 	epoch   string
 
-	demodulator *holo.Direct // of the outputs
-	probe       *holo.Direct // of the probe's outputs
+	demodulator *holo.Direct  // of the outputs, and of more where the witness needs them
+	probe       *holo.Direct  // of the probe's outputs
+	prover      *calib.Prover // nil where frames cannot prove themselves
 
-	mu      sync.Mutex // held during a projection; guards what follows
-	off     *slm.Pattern
+	mu      sync.Mutex   // held during a projection; guards what follows
 	pattern *slm.Pattern // the probe's
 	field   []complex64  // the probe's, of the present run
 	plan    plan
@@ -92,7 +105,15 @@ func New(ctx context.Context, r *rig.Rig, cal *calib.Calibration, o Options) (*O
 	if err != nil {
 		return nil, err
 	}
-	demodulator, err := cal.Demodulator(cal.Outputs)
+	prover, err := cal.Prover()
+	if err != nil {
+		return nil, err
+	}
+	seen := cal.Outputs // outputs of an exposure
+	if prover != nil {
+		seen = max(seen, prover.Outputs())
+	}
+	demodulator, err := cal.Demodulator(seen)
 	if err != nil {
 		return nil, err
 	}
@@ -102,11 +123,11 @@ func New(ctx context.Context, r *rig.Rig, cal *calib.Calibration, o Options) (*O
 	}
 	opu := &OPU{
 		rig: r, cal: cal, options: o, layout: layout, epoch: cal.Epoch(),
-		demodulator: demodulator, probe: probe,
-		off: slm.NewPattern(layout.Chip()), pattern: cal.ProbePattern(),
-		field: make([]complex64, probe.Outputs()),
+		demodulator: demodulator, probe: probe, prover: prover,
+		pattern: cal.ProbePattern(),
+		field:   make([]complex64, probe.Outputs()),
 	}
-	opu.plan = newPlan(layout, max(4, min(r.PerRun(), scratchBytes/(8*cal.Outputs))), cal.Outputs)
+	opu.plan = newPlan(layout, prover, max(4, min(r.PerRun(), scratchBytes/(8*seen))), seen)
 	return opu, nil
 }
 
@@ -179,52 +200,85 @@ func (o *OPU) expose(ctx context.Context) error {
 	p.shown = append(append(p.shown[:0], p.patterns[:p.exposures]...), o.pattern)
 	if p.oneSided {
 		off = len(p.shown)
-		p.shown = append(p.shown, o.off)
+		p.shown = append(p.shown, p.offPattern)
 	}
-	return o.rig.Show(ctx, p.shown, func(k int, f *camera.Frame) error {
+	err := o.rig.Show(ctx, p.shown, func(k int, f *camera.Frame) (err error) {
 		switch k {
 		case probe:
 			return o.probe.Demodulate(o.field, calib.Image(f))
 		case off:
-			return o.demodulator.Demodulate(p.off, calib.Image(f))
+			p.offFactor, err = o.read(p.off, f, p.offBits)
+		default:
+			p.factors[k], err = o.read(p.field(k), f, p.bits[k])
 		}
-		return o.demodulator.Demodulate(p.field(k), calib.Image(f))
+		return err
 	})
+	if errors.Is(err, rig.ErrWrongPattern) {
+		// Frames of another medium look like those of another pattern.
+		if _, lost := o.judge(); lost != nil {
+			return lost
+		}
+	}
+	return err
+}
+
+// read demodulates a frame and has it prove itself.
+func (o *OPU) read(dst []complex64, f *camera.Frame, bits uint64) (factor complex64, err error) {
+	if err := o.demodulator.Demodulate(dst, calib.Image(f)); err != nil || o.prover == nil {
+		return 0, err
+	}
+	return o.prover.Judge(dst, bits)
 }
 
 // judge looks at the probe of the run.
 func (o *OPU) judge() (calib.Drift, error) {
 	drift := o.cal.Drift(o.field)
 	o.count(func(s *Stats) { s.Phase, s.Health = drift.Phase(), drift.Health })
-	if !(drift.Health >= minHealth) {
+	if !(drift.Health >= MinHealth) {
 		return drift, fmt.Errorf("cannot project: the probe correlates with its calibration by %.2f of what noise allows, "+
-			"the least is %.2f; epoch %s has ended, calibrate anew: %w", drift.Health, minHealth, o.epoch, ErrMatrixLost)
-	}
-	if o.options.KeepDrift {
-		drift.Factor = 1
+			"the least is %.2f; epoch %s has ended, calibrate anew: %w", drift.Health, MinHealth, o.epoch, ErrMatrixLost)
 	}
 	return drift, nil
 }
 
-// combine makes the rows' results from the fields of the run.
+// factor is what the field of an exposure is divided by.
+func (o *OPU) factor(own complex64, drift calib.Drift) complex64 {
+	switch {
+	case o.options.Drift == Uncorrected:
+		return 1
+	case o.options.Drift == ByProbe || own == 0:
+		return drift.Factor
+	}
+	return own
+}
+
+// combine makes the rows' results from the fields of the run. A side without
+// features is the all-off field; without an anchor that one has no phase of its own
+// and takes that of the other side.
 func (o *OPU) combine(dst []complex64, drift calib.Drift) {
-	m := o.cal.Outputs
-	factor := 1 / (drift.Factor * complex(float32(o.cal.Scale), 0))
-	for i, row := range o.plan.rows {
+	m, p := o.cal.Outputs, &o.plan
+	scale := complex(float32(o.cal.Scale), 0)
+	for i, row := range p.rows {
 		y := dst[i*m : (i+1)*m]
 		if row.plus == none && row.minus == none {
 			clear(y)
 			continue
 		}
-		plus, minus := o.plan.off, o.plan.off
+		plus, minus, plusFactor, minusFactor := p.off, p.off, p.offFactor, p.offFactor
 		if row.plus != none {
-			plus = o.plan.field(row.plus)
+			plus, plusFactor = p.field(row.plus), p.factors[row.plus]
 		}
 		if row.minus != none {
-			minus = o.plan.field(row.minus)
+			minus, minusFactor = p.field(row.minus), p.factors[row.minus]
 		}
+		if plusFactor == 0 {
+			plusFactor = minusFactor
+		} else if minusFactor == 0 {
+			minusFactor = plusFactor
+		}
+		a, b := 1/(o.factor(plusFactor, drift)*scale), 1/(o.factor(minusFactor, drift)*scale)
 		for j := range y {
-			y[j] = (plus[j] - minus[j]) * factor
+			y[j] = plus[j]*a - minus[j]*b
 		}
 	}
 }

@@ -141,10 +141,11 @@ func sq(z complex64) float64 {
 
 // A drifting reference turns every output; the probe turns it back.
 func TestDrift(t *testing.T) {
-	for _, keep := range []bool{false, true} {
+	for _, correction := range []driver.Correction{driver.PerFrame, driver.ByProbe, driver.Uncorrected} {
+		keep := correction == driver.Uncorrected
 		c := small(9)
 		c.PhaseDrift = 3 // rad/s: about one radian in the 500 exposures between the two projections
-		s := newSetup(t, c, 10, 128, driver.Options{KeepDrift: keep})
+		s := newSetup(t, c, 10, 128, driver.Options{Drift: correction})
 		x := randomTernary(3, 4, 10)
 		first := s.project(t, x)
 		for range 10 {
@@ -157,7 +158,7 @@ func TestDrift(t *testing.T) {
 			power += sq(first[i])
 		}
 		db := 10 * math.Log10(power/change)
-		t.Logf("keep drift %v: phase %.2f rad, later results agree to %.1f dB", keep, s.opu.Stats().Phase, db)
+		t.Logf("correction %v: phase %.2f rad, later results agree to %.1f dB", correction, s.opu.Stats().Phase, db)
 		if !keep && db < 35 {
 			t.Errorf("corrected results agree to %.1f dB, want 35", db)
 		}

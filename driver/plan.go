@@ -1,6 +1,9 @@
 package driver
 
-import "github.com/light-in-the-loop/opu/slm"
+import (
+	"github.com/light-in-the-loop/opu/calib"
+	"github.com/light-in-the-loop/opu/slm"
+)
 
 // none marks the side of a row that has no feature and needs no exposure.
 const none = -1
@@ -12,6 +15,7 @@ type row struct{ plus, minus int }
 // its patterns and fields that is used again for every run.
 type plan struct {
 	layout  *slm.Layout
+	prover  *calib.Prover // may be nil
 	outputs int
 
 	rows      []row
@@ -23,7 +27,13 @@ type plan struct {
 	patterns []*slm.Pattern // of the exposures
 	shown    []*slm.Pattern // the same, and the run's own behind them
 	fields   []complex64    // exposures x outputs
-	off      []complex64
+	bits     []uint64       // of each exposure: what its frame must prove
+	factors  []complex64    // phase and power of each exposure, 0 where it cannot tell
+
+	offPattern *slm.Pattern
+	off        []complex64
+	offBits    uint64
+	offFactor  complex64
 
 	index map[uint64]int // exposure of a pattern's hash, when equal ones may share
 }
@@ -32,14 +42,21 @@ type plan struct {
 // the rows.
 const ownExposures = 2
 
-func newPlan(l *slm.Layout, perRun, outputs int) plan {
-	return plan{
-		layout: l, outputs: outputs,
-		patterns: make([]*slm.Pattern, perRun-ownExposures),
-		fields:   make([]complex64, (perRun-ownExposures)*outputs),
-		off:      make([]complex64, outputs),
-		index:    map[uint64]int{},
+func newPlan(l *slm.Layout, prover *calib.Prover, perRun, outputs int) plan {
+	p := plan{
+		layout: l, prover: prover, outputs: outputs,
+		patterns:   make([]*slm.Pattern, perRun-ownExposures),
+		fields:     make([]complex64, (perRun-ownExposures)*outputs),
+		bits:       make([]uint64, perRun-ownExposures),
+		factors:    make([]complex64, perRun-ownExposures),
+		offPattern: slm.NewPattern(l.Chip()),
+		off:        make([]complex64, outputs),
+		index:      map[uint64]int{},
 	}
+	if prover != nil {
+		p.offBits = prover.Dress(p.offPattern, nil, 1)
+	}
+	return p
 }
 
 // field is that of exposure k.
@@ -81,6 +98,9 @@ func (p *plan) expose(x []int8, sign int8, share bool) int {
 	}
 	pattern := p.patterns[k]
 	p.layout.Encode(pattern, x, sign)
+	if p.prover != nil {
+		p.bits[k] = p.prover.Dress(pattern, x, sign)
+	}
 	if share {
 		hash := pattern.Hash()
 		if same, ok := p.index[hash]; ok && p.patterns[same].Equal(pattern) {
