@@ -89,11 +89,27 @@ func Learn(ctx context.Context, r *rig.Rig, o Options) (*Calibration, error) {
 			o.Progress(Stages[i])
 		}
 		if err := stage(ctx); err != nil {
-			return nil, fmt.Errorf("cannot calibrate (%s): %w", Stages[i], err)
+			if cause := context.Cause(ctx); cause != nil {
+				return nil, fmt.Errorf("cannot calibrate (%s): %w", Stages[i], err)
+			}
+			return nil, &Failure{Stage: Stages[i], Err: err, Carrier: l.cal.Carrier, Levels: l.cal.Levels}
 		}
 	}
 	return l.cal, l.cal.Check()
 }
+
+// Failure is why a rig could not be calibrated, and what was seen of it until then.
+type Failure struct {
+	Stage   string
+	Err     error
+	Carrier Carrier // zero if none was seen
+	Levels  Levels
+}
+
+func (f *Failure) Error() string { return fmt.Sprintf("cannot calibrate (%s): %v", f.Stage, f.Err) }
+
+// Unwrap gives the reason.
+func (f *Failure) Unwrap() error { return f.Err }
 
 // learner carries the calibration from stage to stage.
 type learner struct {
@@ -214,11 +230,8 @@ func (l *learner) carrier(ctx context.Context) error {
 		return err
 	}
 	band, quality, err := FindCarrier(spectrum.Power(), roi.Width, roi.Height)
-	if err != nil {
-		return err
-	}
 	l.cal.Carrier = Carrier{Fu: band.Fu, Fv: band.Fv, Radius: band.R, SidebandDB: quality.PowerDB}
-	return nil
+	return err
 }
 
 // kernel measures the noise of a pixel and designs the demodulator for it.

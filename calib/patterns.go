@@ -20,6 +20,7 @@ const (
 	forScale
 	forMap
 	forWitness
+	forExamine
 )
 
 // seed is that of pattern k for one purpose.

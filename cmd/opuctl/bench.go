@@ -27,6 +27,8 @@ type benchFlags struct {
 	calibration string
 	layout      string
 	mask        string
+	anchor      float64
+	tags        bool
 }
 
 // registerBench registers what says which OPU it is.
@@ -45,6 +47,8 @@ func (b *benchFlags) register(c *cobra.Command) {
 	f.StringVar(&b.calibration, "calibration", "", "use a calibration `file` instead of calibrating")
 	f.StringVar(&b.layout, "layout", "blocks", "how features lie on the DMD: blocks, lines, scattered")
 	f.StringVar(&b.mask, "mask", "", "`file` with the lit mirrors, as map makes it; the layout uses no others")
+	f.Float64Var(&b.anchor, "anchor", 0, "share of the chip that is always on, so that each frame tells its own phase and power (0 to 0.5)")
+	f.BoolVar(&b.tags, "tags", false, "reserve a fifth of the chip for tags, by which frames of more than 32 features prove themselves")
 }
 
 // need is what a command needs of an OPU.
@@ -130,7 +134,13 @@ func (b *benchFlags) calibrate(ctx context.Context, t *table, n need, p *progres
 		}
 		return cal, nil
 	}
+	return b.learn(ctx, t, n, p)
+}
+
+// learn learns a calibration.
+func (b *benchFlags) learn(ctx context.Context, t *table, n need, p *progress) (*calib.Calibration, error) {
 	cal, err := calib.Learn(ctx, t.rig, calib.Options{
+		Anchor: b.anchor, Tags: b.tags,
 		Layout:  slm.LayoutSpec{Kind: t.kind, Features: n.features, Seed: b.seed, Mask: t.mask},
 		Outputs: n.outputs, Seed: b.seed, Taps: kernelTaps, Stride: kernelStride,
 		Progress: func(stage string) { p.to(0, "calibrating: "+stage) },

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -45,7 +47,10 @@ uint16, each of another random pattern (64 fine ones are good, 16 the least): th
 carrier, the radius, the noise and the kernel, for opuctl demodulate. It says what
 frames alone cannot tell. The file is read as a stream, however long it is. Frames
 that cannot be trusted have the verdict "refused", with the reasons; nothing is
-saved then, and the exit code is 1.`,
+saved then, and the exit code is 1.
+
+On a rig the calibration is judged as well: each check has its limit, and a refused
+one says what to turn, is not saved, and ends with exit code 1.`,
 		Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if err := out.check(); err != nil {
@@ -74,28 +79,46 @@ saved then, and the exit code is 1.`,
 			}
 			defer t.rig.Close()
 			p := newProgress(c.ErrOrStderr(), -1)
-			cal, err := b.calibrate(c.Context(), t, n, p)
-			p.done()
-			if err != nil {
+			cal, err := b.learn(c.Context(), t, n, p)
+			result := calibrationReport{Truth: truthOf(t.sim)}
+			var failure *calib.Failure
+			switch {
+			case errors.As(err, &failure):
+				result.fail(failure)
+			case err != nil:
 				return err
+			default:
+				figures, err := cal.Examine(c.Context(), t.rig, b.seed)
+				if err != nil {
+					return err
+				}
+				result.learnt(cal)
+				result.Figures, result.Verdict = figures, cal.Judge(figures)
 			}
-			if file != "" {
+			p.done()
+			saved := file != "" && result.Verdict.Verdict == calib.VerdictGood
+			if saved {
 				if err := cal.Save(file); err != nil {
 					return err
 				}
 			}
-			result := calibrationResult(cal)
-			result.Truth = truthOf(t.sim)
-			return out.print(c.OutOrStdout(), result, func(w io.Writer) {
-				printCalibration(w, cal)
+			err = out.print(c.OutOrStdout(), result, func(w io.Writer) {
+				if cal != nil {
+					printCalibration(w, cal)
+				}
+				printVerdict(w, result.Verdict)
 				if result.Truth != nil {
 					fmt.Fprintf(w, "simulated bench %q; its truth: carrier (%.4f, %.4f), radius %.4f, rho %.2f\n",
 						b.sim, result.Truth.Carrier[0], result.Truth.Carrier[1], result.Truth.Radius, result.Truth.Rho)
 				}
-				if file != "" {
+				if saved {
 					fmt.Fprintf(w, "saved to %s\n", file)
 				}
 			})
+			if err == nil {
+				err = refusal(result.Verdict)
+			}
+			return err
 		},
 	}
 	b.register(c)
@@ -107,30 +130,75 @@ saved then, and the exit code is 1.`,
 	return c
 }
 
-// calibrationReport is a calibration as programs read it.
+// calibrationReport is a calibration as programs read it. What a refused one did not
+// come to is null.
 type calibrationReport struct {
-	Carrier         [2]float64  `json:"carrier"` // fu, fv, cycles per pixel
-	Radius          float64     `json:"radius"`
-	SidebandDB      float64     `json:"sideband_db"`
-	SNRDB           float64     `json:"snr_db"`
-	LinearityDB     float64     `json:"linearity_db"`
-	RepeatabilityDB float64     `json:"repeatability_db"`
-	Saturated       float64     `json:"saturated"`
-	Rho             float64     `json:"rho"`
-	ExposureUS      float64     `json:"exposure_us"`
-	Features        int         `json:"features"`
-	Outputs         int         `json:"outputs"`
-	EpochOfB        string      `json:"epoch_of_b"`
-	Truth           *benchTruth `json:"truth,omitempty"`
+	Carrier         *[2]float64 `json:"carrier"` // fu, fv, cycles per pixel
+	Radius          *float64    `json:"radius"`
+	SidebandDB      *float64    `json:"sideband_db"`
+	SNRDB           *float64    `json:"snr_db"`
+	LinearityDB     *float64    `json:"linearity_db"`
+	RepeatabilityDB *float64    `json:"repeatability_db"`
+	Saturated       *float64    `json:"saturated"`
+	Rho             *float64    `json:"rho"`
+	ExposureUS      *float64    `json:"exposure_us"`
+	Features        *int        `json:"features"`
+	Outputs         *int        `json:"outputs"`
+	EpochOfB        *string     `json:"epoch_of_b"`
+	calib.Verdict
+	Figures *calib.Figures `json:"figures"`
+	Truth   *benchTruth    `json:"truth,omitempty"`
 }
 
-func calibrationResult(c *calib.Calibration) calibrationReport {
-	return calibrationReport{
-		Carrier: [2]float64{c.Carrier.Fu, c.Carrier.Fv}, Radius: c.Carrier.Radius, SidebandDB: c.Carrier.SidebandDB,
-		SNRDB: c.Quality.SNR, LinearityDB: c.Quality.Linearity, RepeatabilityDB: c.Quality.Repeatability,
-		Saturated: c.Levels.Saturated, Rho: c.Quality.Rho,
-		ExposureUS: float64(c.Settings.Exposure.Microseconds()),
-		Features:   c.Layout.Features, Outputs: c.Outputs, EpochOfB: c.Epoch(),
+func calibrationResult(c *calib.Calibration) (r calibrationReport) {
+	r.learnt(c)
+	return r
+}
+
+// learnt fills in a calibration.
+func (r *calibrationReport) learnt(c *calib.Calibration) {
+	r.seen(c.Carrier)
+	r.SNRDB, r.LinearityDB, r.RepeatabilityDB = &c.Quality.SNR, &c.Quality.Linearity, &c.Quality.Repeatability
+	r.Saturated, r.Rho = &c.Levels.Saturated, &c.Quality.Rho
+	exposure, epoch := float64(c.Settings.Exposure.Microseconds()), c.Epoch()
+	r.ExposureUS, r.Features, r.Outputs, r.EpochOfB = &exposure, &c.Layout.Features, &c.Outputs, &epoch
+}
+
+// fail fills in what was seen before a calibration failed.
+func (r *calibrationReport) fail(f *calib.Failure) {
+	r.Verdict = calib.Refuse(f)
+	if f.Carrier.Radius > 0 {
+		r.seen(f.Carrier)
+	}
+	r.Saturated = &f.Levels.Saturated
+}
+
+func (r *calibrationReport) seen(c calib.Carrier) {
+	r.Carrier, r.Radius, r.SidebandDB = &[2]float64{c.Fu, c.Fv}, &c.Radius, &c.SidebandDB
+}
+
+// errRefused: the calibration is not good.
+var errRefused = errors.New("the verdict is refused")
+
+// refusal is the error of a verdict that is not good.
+func refusal(v calib.Verdict) error {
+	if v.Verdict == calib.VerdictGood {
+		return nil
+	}
+	return fmt.Errorf("cannot use this calibration, nothing was saved: %s: %w", strings.Join(v.Reasons, "; "), errRefused)
+}
+
+func printVerdict(w io.Writer, v calib.Verdict) {
+	for _, c := range v.Checks {
+		mark := "ok"
+		if !c.OK {
+			mark = "NOT"
+		}
+		fmt.Fprintf(w, "  %-3s %-42s %8.3g %-10s %s\n", mark, c.Name, c.Value, c.Unit, c.Limit)
+	}
+	fmt.Fprintf(w, "verdict     %s\n", v.Verdict)
+	for _, reason := range v.Reasons {
+		fmt.Fprintf(w, "  %s\n", reason)
 	}
 }
 

@@ -1,0 +1,108 @@
+package calib
+
+import (
+	"fmt"
+	"math"
+)
+
+// Check is one condition of a good calibration.
+type Check struct {
+	Name   string  `json:"name"`
+	Value  float64 `json:"value"`
+	Unit   string  `json:"unit,omitempty"`
+	Limit  string  `json:"limit"`
+	OK     bool    `json:"ok"`
+	Reason string  `json:"reason,omitempty"` // of a failed one: what is wrong, and what to turn
+}
+
+// Verdict is good, or refused for the reasons of the checks that failed.
+type Verdict struct {
+	Verdict string   `json:"verdict"` // "good" or "refused"
+	Reasons []string `json:"reasons"`
+	Checks  []Check  `json:"checks"`
+}
+
+// The two verdicts.
+const (
+	VerdictGood    = "good"
+	VerdictRefused = "refused"
+)
+
+// Limits of a good calibration. Training forgives 5 dB of noise and a quarter of a turn
+// of phase within a run (reference, section 13), and neither dead outputs nor a medium
+// that leaves while it is looked at.
+const (
+	leastSNR        = 5.0  // dB
+	leastLinearity  = 10.0 // dB beside noise
+	mostSaturated   = 0.0005
+	mostKurtosis    = 0.3 // away from 3
+	mostPartRatio   = 1.25
+	mostCorrelation = 1.5
+	mostDeadOutputs = 0.05
+	leastRank       = 0.5 // of the columns
+	mostTurn        = 0.5 // rad within a run of runLength patterns
+	runLength       = 400
+	mostJitter      = 0.6  // rad
+	mostChange      = 0.02 // of the correlation, a second: the epoch ends within ten
+	leastHealth     = 0.9
+	leastRho        = 0.3
+)
+
+// Judge weighs what a calibration says of itself and what an examination found.
+func (c *Calibration) Judge(f *Figures) Verdict {
+	v := Verdict{Verdict: VerdictGood, Reasons: []string{}}
+	add := func(name string, value float64, unit, limit string, ok bool, reason string) {
+		x := Check{Name: name, Value: value, Unit: unit, Limit: limit, OK: ok}
+		if !ok {
+			x.Reason = fmt.Sprintf("%s is %.3g %s, %s is needed: %s", name, value, unit, limit, reason)
+			v.Verdict, v.Reasons = VerdictRefused, append(v.Reasons, x.Reason)
+		}
+		v.Checks = append(v.Checks, x)
+	}
+	least := func(name string, value, limit float64, unit, reason string) {
+		add(name, value, unit, fmt.Sprintf("at least %.3g", limit), value >= limit, reason)
+	}
+	most := func(name string, value, limit float64, unit, reason string) {
+		add(name, value, unit, fmt.Sprintf("at most %.3g", limit), value <= limit, reason)
+	}
+	band := c.Carrier.Band()
+	least("distance of the carrier from 0", band.FromZero()/band.R, 3*(1-bandSlack), "radii",
+		"tilt the reference beam further, or close the aperture")
+	least("distance of the carrier from its twin", band.FromTwin()/band.R, 2*(1-bandSlack), "radii",
+		"turn the reference beam's tilt away from the pixels' axes or diagonal, or close the aperture")
+	least("rho", c.Quality.Rho, leastRho, "", "raise the reference beam against the signal")
+	most("saturated share", math.Max(f.Saturated, c.Levels.Saturated), mostSaturated, "", "weaken the laser, or shorten the exposure")
+	least("SNR", c.Quality.SNR, leastSNR, "dB", "raise the laser's power, or use fewer features")
+	least("linearity beside noise", c.linearityBesideNoise(), leastLinearity, "dB",
+		"look for saturation, a carrier too low, or phase that changes between frames")
+	most("kurtosis away from 3", math.Abs(f.Kurtosis-3), mostKurtosis, "", "the light is not speckle: look for unscattered light and for jumps")
+	most("asymmetry of real and imaginary parts", math.Max(f.PartRatio, 1/math.Max(f.PartRatio, 1e-9)), mostPartRatio, "",
+		"the sideband overlaps its twin or |S|^2")
+	most("correlation of outputs over chance", f.Correlation, mostCorrelation, "", "the grain is larger than the outputs' distance: open the aperture")
+	most("share of dead outputs", f.DeadOutputs, mostDeadOutputs, "", "part of the sensor has no fringes: open the shutters fully and centre both beams")
+	if f.DeadInputs >= 0 {
+		most("dead inputs", float64(f.DeadInputs), 0, "", "some features lie in the dark: map the chip and use the mask (opuctl map)")
+		least("effective rank over the columns", f.EffectiveRank/float64(f.Columns), leastRank, "",
+			"columns are alike: use a stronger diffuser, or --layout scattered")
+	}
+	most("drift of the phase within a run", math.Max(0, math.Abs(f.DriftRate)-3*f.DriftError)*runLength*c.Settings.Period.Seconds(), mostTurn, "rad",
+		"let the reference arm settle, shield it from draughts, shorten it")
+	most("jitter of the phase", f.Jitter, mostJitter, "rad", "look for fans and loose mounts; an anchor block helps (--anchor)")
+	most("loss of correlation", f.Change, mostChange, "per second", "the medium moves: let it warm up, fix it, or use another")
+	least("health of the probe", f.Health, leastHealth, "", "the medium or the alignment has changed since the calibration: calibrate anew (another matrix)")
+	return v
+}
+
+// Refuse is the verdict on a rig that could not even be calibrated.
+func Refuse(err error) Verdict {
+	return Verdict{Verdict: VerdictRefused, Reasons: []string{err.Error()}, Checks: []Check{}}
+}
+
+// linearityBesideNoise is the linearity without the part that noise explains: four
+// exposures make one test of it, and their noise is known from the SNR.
+func (c *Calibration) linearityBesideNoise() float64 {
+	broken := math.Pow(10, -c.Quality.Linearity/10)
+	// Four exposures; the signal of plus is twice that of the mean half.
+	noise := 4 * math.Pow(10, -c.Quality.SNR/10)
+	return decibel(1 / math.Max(broken-noise, 0.25*broken))
+}
