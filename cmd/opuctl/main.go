@@ -91,8 +91,8 @@ processing unit (OPU): a DMD, a scattering medium and a camera that multiply
 vectors with a huge random matrix, by light.
 
 Every command works on a simulated bench with --sim[=PRESET]: ideal has no noise,
-good has about 30 dB, noisy about 10 dB. Results made that way are simulated, and
-say so.
+good has about 30 dB, noisy about 10 dB, glass has the flaws of real rigs. Results
+made that way are simulated, and say so.
 
 First steps:
   opuctl train --sim                  train a network on the bench, on drawn digits
