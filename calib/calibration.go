@@ -1,6 +1,7 @@
 package calib
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/light-in-the-loop/opu/camera"
 	"github.com/light-in-the-loop/opu/holo"
+	"github.com/light-in-the-loop/opu/rig"
 	"github.com/light-in-the-loop/opu/slm"
 )
 
@@ -169,6 +171,24 @@ func unpackMask(g slm.Geometry, packed []byte) (*slm.Pattern, error) {
 func (c *Calibration) Demodulator(outputs int) (*holo.Direct, error) {
 	k := holo.Kernel{Taps: c.Kernel.Taps, Stride: c.Kernel.Stride, Re: c.Kernel.Re, Im: c.Kernel.Im}
 	return holo.NewDirect(k, c.Settings.ROI.Width, c.Settings.ROI.Height, outputs)
+}
+
+// maxOutputs is how many outputs the calibrated grid has.
+func (c *Calibration) maxOutputs() int {
+	return holo.MaxOutputs(holo.Kernel{Taps: c.Kernel.Taps, Stride: c.Kernel.Stride}, c.Settings.ROI.Width, c.Settings.ROI.Height)
+}
+
+// apply sets a rig up as it was calibrated, if the calibration is for such a one.
+func (c *Calibration) apply(ctx context.Context, r *rig.Rig) error {
+	if err := c.OnRig(); err != nil {
+		return err
+	}
+	if r.SLM().Geometry != c.Layout.Chip {
+		return fmt.Errorf("cannot look at the rig with this calibration: it is for a chip of %v mirrors, the rig has %v: %w", c.Layout.Chip, r.SLM().Geometry, ErrFile)
+	}
+	s := c.Settings
+	_, err := r.Configure(ctx, camera.Config{Exposure: s.Exposure, ROI: s.ROI, BitDepth: s.BitDepth})
+	return err
 }
 
 // ProbePattern is the pattern of the probe.

@@ -20,15 +20,7 @@ import (
 // learn calibrates a bench.
 func learn(t testing.TB, c sim.Config, o calib.Options) (*calib.Calibration, error) {
 	t.Helper()
-	b, err := sim.New(c)
-	if err != nil {
-		t.Fatal(err)
-	}
-	r, err := rig.New(b.DMD(), b.Camera(), rig.Config{Shutter: b})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { r.Close() })
+	r, _ := table(t, c)
 	if o.Layout.Features == 0 {
 		o.Layout = slm.LayoutSpec{Kind: slm.Blocks, Features: 10}
 	}

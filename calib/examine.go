@@ -11,7 +11,6 @@ import (
 	"gonum.org/v1/gonum/mat"
 
 	"github.com/light-in-the-loop/opu/camera"
-	"github.com/light-in-the-loop/opu/holo"
 	"github.com/light-in-the-loop/opu/rig"
 	"github.com/light-in-the-loop/opu/slm"
 )
@@ -51,15 +50,10 @@ const (
 // Examine shows patterns with the calibration's settings and measures how the rig is
 // now. It blocks for about 150 exposures.
 func (c *Calibration) Examine(ctx context.Context, r *rig.Rig, seed uint64) (*Figures, error) {
-	if err := c.OnRig(); err != nil {
+	if err := c.apply(ctx, r); err != nil {
 		return nil, err
 	}
-	s := c.Settings
-	if _, err := r.Configure(ctx, camera.Config{Exposure: s.Exposure, ROI: s.ROI, BitDepth: s.BitDepth}); err != nil {
-		return nil, err
-	}
-	most := holo.MaxOutputs(holo.Kernel{Taps: c.Kernel.Taps, Stride: c.Kernel.Stride}, s.ROI.Width, s.ROI.Height)
-	m := max(min(examinedOutputs, most), len(c.Probe.Field))
+	m := max(min(examinedOutputs, c.maxOutputs()), len(c.Probe.Field))
 	demodulator, err := c.Demodulator(m)
 	if err != nil {
 		return nil, err
@@ -72,7 +66,7 @@ func (c *Calibration) Examine(ctx context.Context, r *rig.Rig, seed uint64) (*Fi
 		if k%probeEvery == 0 {
 			patterns, isProbe = append(patterns, c.ProbePattern()), append(isProbe, true)
 		}
-		patterns = append(patterns, FinePattern(c.Layout.Chip, rand.NewPCG(seed, uint64(forExamine)<<32|uint64(k)).Uint64()))
+		patterns = append(patterns, FinePattern(c.Layout.Chip, seedFor(seed, forExamine, k)))
 		isProbe = append(isProbe, false)
 	}
 	fields := make([][]complex64, len(patterns))
@@ -174,10 +168,7 @@ func (f *Figures) columns(w *Witness) {
 	for i := range n {
 		a := fields[i*w.Outputs : (i+1)*w.Outputs]
 		for j := range n {
-			var sum complex128
-			for k, x := range fields[j*w.Outputs : (j+1)*w.Outputs] {
-				sum += cmplx.Conj(complex128(a[k])) * complex128(x)
-			}
+			sum := product(a, fields[j*w.Outputs:(j+1)*w.Outputs])
 			if i == j {
 				norms[i] = math.Sqrt(real(sum))
 			}
@@ -240,19 +231,9 @@ func (f *Figures) probes(c *Calibration, fields [][]complex64, at []float64) {
 	// Correlation of the first probes with later ones: what falls is the medium's.
 	early, late := 0.0, 0.0
 	for k := 1; k <= 3; k++ {
-		early += correlate(fields[0], fields[k]) / 3
-		late += correlate(fields[0], fields[len(fields)-k]) / 3
+		_, near := compare(fields[k], fields[0])
+		_, far := compare(fields[len(fields)-k], fields[0])
+		early, late = early+near/3, late+far/3
 	}
 	f.Change = (early - late) / math.Max(at[len(at)-2]-at[2], 1e-9) / math.Max(early, 0.05)
-}
-
-// correlate is the modulus of two fields' correlation, 0 to 1.
-func correlate(a, b []complex64) float64 {
-	var cross complex128
-	var aa, bb float64
-	for i := range a {
-		cross += complex128(a[i]) * cmplx.Conj(complex128(b[i]))
-		aa, bb = aa+power(a[i]), bb+power(b[i])
-	}
-	return cmplx.Abs(cross) / math.Sqrt(math.Max(aa*bb, math.SmallestNonzeroFloat64))
 }

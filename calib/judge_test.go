@@ -5,7 +5,6 @@ import (
 	"testing"
 
 	"github.com/light-in-the-loop/opu/calib"
-	"github.com/light-in-the-loop/opu/rig"
 	"github.com/light-in-the-loop/opu/sim"
 	"github.com/light-in-the-loop/opu/slm"
 )
@@ -45,15 +44,7 @@ func TestVerdicts(t *testing.T) {
 
 func verdictOn(t *testing.T, c sim.Config) calib.Verdict {
 	t.Helper()
-	bench, err := sim.New(c)
-	if err != nil {
-		t.Fatal(err)
-	}
-	r, err := rig.New(bench.DMD(), bench.Camera(), rig.Config{Shutter: bench})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer r.Close()
+	r, _ := table(t, c)
 	cal, err := calib.Learn(t.Context(), r, calib.Options{Layout: slm.LayoutSpec{Kind: slm.Blocks, Features: 10}, Seed: 3})
 	if err != nil {
 		return calib.Refuse(err)

@@ -118,9 +118,8 @@ type learner struct {
 	layout  *slm.Layout
 	cal     *Calibration
 
-	reserved Reserved
-
-	noise float64 // variance of a pixel from exposure to exposure, counts squared
+	reserved Reserved // the mirrors that no feature uses
+	noise    float64  // variance of a pixel from exposure to exposure, counts squared
 }
 
 // exposure finds the longest exposure that neither saturates nor passes the
@@ -305,9 +304,7 @@ func (l *learner) pixelNoise(ctx context.Context) error {
 // figures that people want (SNR, linearity, repeatability).
 func (l *learner) noiseAndScale(ctx context.Context) error {
 	l.cal.Probe.Seed = l.seed(forProbe, 0)
-	most := holo.MaxOutputs(holo.Kernel{Taps: l.cal.Kernel.Taps, Stride: l.cal.Kernel.Stride},
-		l.cal.Settings.ROI.Width, l.cal.Settings.ROI.Height)
-	demodulator, err := l.cal.Demodulator(min(probeOutputs, most))
+	demodulator, err := l.cal.Demodulator(min(probeOutputs, l.cal.maxOutputs()))
 	if err != nil {
 		return err
 	}
@@ -450,17 +447,24 @@ func (d Drift) Phase() float64 { return cmplx.Phase(complex128(d.Factor)) }
 
 // Drift judges a new field of the probe.
 func (c *Calibration) Drift(now []complex64) Drift {
-	var cross complex128
-	var then2, now2 float64
-	for i, z := range c.Probe.Field {
-		cross += complex128(now[i]) * cmplx.Conj(complex128(z))
-		then2 += power(z)
-		now2 += power(now[i])
-	}
+	factor, correlation := compare(now, c.Probe.Field)
 	snr := math.Pow(10, c.Quality.Repeatability/10)
 	expected := 1 / math.Sqrt(1+1/snr) // one noisy field against a mean of many
 	return Drift{
-		Factor: complex64(cross / complex(then2, 0)),
-		Health: cmplx.Abs(cross) / math.Sqrt(math.Max(then2*now2, math.SmallestNonzeroFloat64)) / expected,
+		Factor: complex64(factor),
+		Health: correlation / expected,
 	}
+}
+
+// compare says by which factor field b comes nearest to a, and the modulus of their
+// correlation, 0 to 1.
+func compare(a, b []complex64) (factor complex128, correlation float64) {
+	var cross complex128
+	var aa, bb float64
+	for i, z := range b {
+		cross += complex128(a[i]) * cmplx.Conj(complex128(z))
+		aa, bb = aa+power(a[i]), bb+power(z)
+	}
+	least := math.SmallestNonzeroFloat64
+	return cross / complex(math.Max(bb, least), 0), cmplx.Abs(cross) / math.Sqrt(math.Max(aa*bb, least))
 }

@@ -24,8 +24,10 @@ const (
 )
 
 // seed is that of pattern k for one purpose.
-func (l *learner) seed(purpose uint64, k int) uint64 {
-	return rand.NewPCG(l.options.Seed, purpose<<32|uint64(k)).Uint64()
+func (l *learner) seed(purpose uint64, k int) uint64 { return seedFor(l.options.Seed, purpose, k) }
+
+func seedFor(seed, purpose uint64, k int) uint64 {
+	return rand.NewPCG(seed, purpose<<32|uint64(k)).Uint64()
 }
 
 // fineBlocks is how many blocks a fine pattern has at least, chip permitting: many

@@ -9,7 +9,6 @@ import (
 	"github.com/light-in-the-loop/opu/calib"
 	"github.com/light-in-the-loop/opu/camera"
 	"github.com/light-in-the-loop/opu/holo"
-	"github.com/light-in-the-loop/opu/rig"
 	"github.com/light-in-the-loop/opu/sim"
 	"github.com/light-in-the-loop/opu/slm"
 )
@@ -17,14 +16,7 @@ import (
 // spectrumOf is the mean spectrum of n fine random patterns on a bench.
 func spectrumOf(t *testing.T, c sim.Config, n int) (*holo.Spectrum, sim.Truth) {
 	t.Helper()
-	bench, err := sim.New(c)
-	if err != nil {
-		t.Fatal(err)
-	}
-	r, err := rig.New(bench.DMD(), bench.Camera(), rig.Config{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	r, bench := table(t, c)
 	// Short enough for the longest read-out.
 	if _, err := r.Configure(t.Context(), camera.Config{Exposure: c.NominalExposure * 3 / 4}); err != nil {
 		t.Fatal(err)
@@ -33,7 +25,7 @@ func spectrumOf(t *testing.T, c sim.Config, n int) (*holo.Spectrum, sim.Truth) {
 	for k := range patterns {
 		patterns[k] = calib.FinePattern(c.Chip, 1000*c.Seed+uint64(k))
 	}
-	err = r.Show(t.Context(), patterns, func(k int, f *camera.Frame) error {
+	err := r.Show(t.Context(), patterns, func(k int, f *camera.Frame) error {
 		images[k] = calib.Image(f)
 		images[k].Pix = append([]byte(nil), f.Pix...)
 		return nil

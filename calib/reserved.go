@@ -1,8 +1,6 @@
 package calib
 
-import (
-	"github.com/light-in-the-loop/opu/slm"
-)
+import "github.com/light-in-the-loop/opu/slm"
 
 // Reserved is a band across the middle of the chip that no feature uses. Part of it
 // is an anchor, always on, whose light tells phase and power of every frame; the
@@ -53,10 +51,11 @@ func (r Reserved) dress(p *slm.Pattern, anchor bool, code uint64) {
 	g := p.Geometry()
 	first, middle, end := r.rows(g)
 	if anchor && middle > first {
-		for v := first; v < middle; v++ {
-			for u := range g.Width {
-				p.Set(u, v, true)
-			}
+		for u := range g.Width {
+			p.Set(u, first, true)
+		}
+		for v := first + 1; v < middle; v++ {
+			copy(p.Row(v), p.Row(first))
 		}
 	}
 	if end == middle {

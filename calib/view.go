@@ -2,9 +2,7 @@ package calib
 
 import (
 	"context"
-	"fmt"
 
-	"github.com/light-in-the-loop/opu/camera"
 	"github.com/light-in-the-loop/opu/holo"
 	"github.com/light-in-the-loop/opu/rig"
 	"github.com/light-in-the-loop/opu/slm"
@@ -24,16 +22,10 @@ const viewFrames = 16
 
 // View takes frames with the settings of the calibration.
 func (c *Calibration) View(ctx context.Context, r *rig.Rig, seed uint64) (*View, error) {
-	if err := c.OnRig(); err != nil {
+	if err := c.apply(ctx, r); err != nil {
 		return nil, err
-	}
-	if r.SLM().Geometry != c.Layout.Chip {
-		return nil, fmt.Errorf("cannot look at the rig with this calibration: it is for a chip of %v mirrors, the rig has %v: %w", c.Layout.Chip, r.SLM().Geometry, ErrFile)
 	}
 	s := c.Settings
-	if _, err := r.Configure(ctx, camera.Config{Exposure: s.Exposure, ROI: s.ROI, BitDepth: s.BitDepth}); err != nil {
-		return nil, err
-	}
 	spectrum, err := holo.NewSpectrum(s.ROI.Width, s.ROI.Height)
 	if err != nil {
 		return nil, err

@@ -10,7 +10,6 @@ import (
 	"gonum.org/v1/gonum/mat"
 
 	"github.com/light-in-the-loop/opu/camera"
-	"github.com/light-in-the-loop/opu/holo"
 	"github.com/light-in-the-loop/opu/rig"
 	"github.com/light-in-the-loop/opu/slm"
 )
@@ -105,9 +104,7 @@ func (l *learner) witness(ctx context.Context) error {
 	if w.Reserved.Tag > 0 {
 		w.Outputs = tagOutputs
 	}
-	most := holo.MaxOutputs(holo.Kernel{Taps: l.cal.Kernel.Taps, Stride: l.cal.Kernel.Stride},
-		l.cal.Settings.ROI.Width, l.cal.Settings.ROI.Height)
-	w.Outputs = min(w.Outputs, most)
+	w.Outputs = min(w.Outputs, l.cal.maxOutputs())
 	n := w.columns()
 	if n == 0 || w.Outputs < 4*n {
 		return nil // too many features, too few outputs: frames cannot prove themselves
@@ -215,7 +212,7 @@ func learnColumns(bits []uint64, z [][]complex64, n int) (Field, error) {
 					}
 				}
 			}
-			factors[k] = scaleTo(z[k], sum)
+			factors[k], _ = compare(z[k], sum)
 			mean += factors[k] / complex(float64(len(z)), 0)
 		}
 		if mean == 0 {
@@ -228,23 +225,13 @@ func learnColumns(bits []uint64, z [][]complex64, n int) (Field, error) {
 	return columns, nil
 }
 
-// scaleTo is the factor by which y comes nearest to z.
-func scaleTo(z, y []complex64) complex128 {
-	var cross complex128
-	var norm float64
-	for i, x := range y {
-		cross += complex128(z[i]) * cmplx.Conj(complex128(x))
-		norm += power(x)
-	}
-	return cross / complex(math.Max(norm, math.SmallestNonzeroFloat64), 0)
-}
-
 // Prover reads in frames which of the witness's columns were on. It may be used from
 // several goroutines.
 type Prover struct {
 	witness *Witness
 	gram    []complex128 // columns x columns: inner products of the columns
 	inverse []complex128 // of gram
+	dark    []complex128 // inner products of the columns with the dark field
 }
 
 // Prover makes the prover of the calibration, or nil if it has no witness.
@@ -257,16 +244,15 @@ func (c *Calibration) Prover() (*Prover, error) {
 
 func newProver(w *Witness) (*Prover, error) {
 	n := w.columns()
-	p := &Prover{witness: w, gram: make([]complex128, n*n), inverse: make([]complex128, n*n)}
+	p := &Prover{witness: w, gram: make([]complex128, n*n), inverse: make([]complex128, n*n), dark: make([]complex128, n)}
+	for j := range n {
+		p.dark[j] = product(w.Fields[j*w.Outputs:(j+1)*w.Outputs], w.Dark)
+	}
 	// Inverted as the real matrix [re -im; im re] of twice the size.
 	double := mat.NewSymDense(2*n, nil)
 	for i := range n {
 		for j := range n {
-			var sum complex128
-			b := w.Fields[j*w.Outputs : (j+1)*w.Outputs]
-			for k, x := range w.Fields[i*w.Outputs : (i+1)*w.Outputs] {
-				sum += cmplx.Conj(complex128(x)) * complex128(b[k])
-			}
+			sum := product(w.Fields[i*w.Outputs:(i+1)*w.Outputs], w.Fields[j*w.Outputs:(j+1)*w.Outputs])
 			p.gram[i*n+j] = sum
 			if i <= j {
 				double.SetSym(i, j, real(sum))
@@ -292,11 +278,19 @@ func newProver(w *Witness) (*Prover, error) {
 	return p, nil
 }
 
+// product is the inner product of two fields, conj(a) times b.
+func product(a, b []complex64) complex128 {
+	var re, im float64
+	for i, x := range a {
+		z := b[i]
+		re += float64(real(x)*real(z) + imag(x)*imag(z))
+		im += float64(real(x)*imag(z) - imag(x)*real(z))
+	}
+	return complex(re, im)
+}
+
 // Outputs is how many outputs of a frame Judge needs, from the first on.
 func (p *Prover) Outputs() int { return p.witness.Outputs }
-
-// Anchored says whether every frame has light that tells its phase.
-func (p *Prover) Anchored() bool { return p.witness.Reserved.Anchor > 0 || p.witness.Reserved.Tag > 0 }
 
 // Dress completes the pattern of the features of x that have the given sign, by
 // anchor and tag, and returns the bits that its frame must show.
@@ -368,13 +362,7 @@ func (p *Prover) Judge(z []complex64, bits uint64) (factor complex64, err error)
 		rest += power(z[i] - d)
 	}
 	for j := range n {
-		var re, im float64
-		for i, x := range w.Fields[j*w.Outputs : (j+1)*w.Outputs] {
-			d := z[i] - w.Dark[i]
-			re += float64(real(x)*real(d) + imag(x)*imag(d))
-			im += float64(real(x)*imag(d) - imag(x)*real(d))
-		}
-		products[j] = complex(re, im)
+		products[j] = product(w.Fields[j*w.Outputs:(j+1)*w.Outputs], z) - p.dark[j]
 	}
 	for i := range n {
 		for j := range n {

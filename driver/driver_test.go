@@ -24,6 +24,14 @@ type setup struct {
 
 func newSetup(t testing.TB, c sim.Config, features, outputs int, o driver.Options) *setup {
 	t.Helper()
+	return newSetupWith(t, c, calib.Options{
+		Layout: slm.LayoutSpec{Kind: slm.Blocks, Features: features}, Outputs: outputs, Seed: c.Seed,
+	}, o)
+}
+
+// newSetupWith calibrates as it is told.
+func newSetupWith(t testing.TB, c sim.Config, options calib.Options, o driver.Options) *setup {
+	t.Helper()
 	bench, err := sim.New(c)
 	if err != nil {
 		t.Fatal(err)
@@ -33,13 +41,11 @@ func newSetup(t testing.TB, c sim.Config, features, outputs int, o driver.Option
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { r.Close() })
-	cal, err := calib.Learn(context.Background(), r, calib.Options{
-		Layout: slm.LayoutSpec{Kind: slm.Blocks, Features: features}, Outputs: outputs, Seed: c.Seed,
-	})
+	cal, err := calib.Learn(t.Context(), r, options)
 	if err != nil {
 		t.Fatal(err)
 	}
-	opu, err := driver.New(context.Background(), r, cal, o)
+	opu, err := driver.New(t.Context(), r, cal, o)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,35 +9,18 @@ import (
 
 	"github.com/light-in-the-loop/opu/calib"
 	"github.com/light-in-the-loop/opu/driver"
-	"github.com/light-in-the-loop/opu/rig"
 	"github.com/light-in-the-loop/opu/sim"
 	"github.com/light-in-the-loop/opu/slm"
 )
 
-// newWitnessed is a setup with a calibration of its own options.
+// newWitnessed is a setup whose frames can prove themselves.
 func newWitnessed(t testing.TB, c sim.Config, options calib.Options, o driver.Options) *setup {
 	t.Helper()
-	bench, err := sim.New(c)
-	if err != nil {
-		t.Fatal(err)
-	}
-	r, err := rig.New(bench.DMD(), bench.Camera(), rig.Config{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { r.Close() })
-	cal, err := calib.Learn(t.Context(), r, options)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if cal.Witness == nil {
+	s := newSetupWith(t, c, options, o)
+	if s.cal.Witness == nil {
 		t.Fatal("the calibration has no witness")
 	}
-	opu, err := driver.New(t.Context(), r, cal, o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return &setup{bench: bench, opu: opu}
+	return s
 }
 
 func layoutOf(features int) slm.LayoutSpec {

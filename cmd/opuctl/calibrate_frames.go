@@ -78,10 +78,10 @@ func (f *framesFlags) run(c *cobra.Command, print format, outputs int, out strin
 		Carrier: [2]float64{cal.Carrier.Fu, cal.Carrier.Fv}, Radius: cal.Carrier.Radius, SidebandDB: cal.Carrier.SidebandDB,
 		Mean: rec.Mean, Noise: rec.Noise, Saturated: rec.Saturated, Independent: rec.Independent, RepeatedFrames: rec.Repeated,
 		RhoEstimate: cal.Quality.Rho, PredictedDB: rec.PredictedDB, Outputs: cal.Outputs,
-		Verdict: "good", Reasons: []string{}, NotJudged: calib.NotJudged, Out: out,
+		Verdict: calib.VerdictGood, Reasons: []string{}, NotJudged: calib.NotJudged, Out: out,
 	}
 	if refused != nil {
-		result.Verdict, result.Out = "refused", ""
+		result.Verdict, result.Out = calib.VerdictRefused, ""
 		for _, reason := range refused.Reasons {
 			result.Reasons = append(result.Reasons, reason.Error())
 		}
@@ -146,7 +146,7 @@ func (r recordedReport) text(w io.Writer) {
 		fmt.Fprintf(w, "noise       %.3g counts squared a pixel\n", r.Noise)
 		fmt.Fprintf(w, "reference   about %.1f times the power of the speckle, if the frames are independent\n", r.RhoEstimate)
 	}
-	if r.Verdict == "good" {
+	if r.Verdict == calib.VerdictGood {
 		fmt.Fprintf(w, "outputs     %d complex, %.1f dB predicted for one frame\n", r.Outputs, r.PredictedDB)
 	}
 	fmt.Fprintf(w, "verdict     %s\n", r.Verdict)
