@@ -11,9 +11,12 @@
 // row of zeros costs nothing and is exactly zero. Every exposure is a new frame
 // with new noise, and no result outlives its batch.
 //
-// B is scaled so that the mean of abs(B_ij)^2 is 1. It has a name, the Epoch; a
-// probe in every run follows the reference's phase and the laser's power, and ends
-// the epoch when the medium is no longer the one that was calibrated.
+// Where the calibration has a witness (few features, tags or an anchor), every frame
+// proves which pattern it shows and tells the phase of the reference and the power of
+// the laser when it was taken; elsewhere a probe in every run follows the two.
+//
+// B is scaled so that the mean of abs(B_ij)^2 is 1. It has a name, the Epoch; the
+// probe ends it when the medium is no longer the one that was calibrated.
 //
 // Memory is that of one run of the SLM: it does not grow with outputs x inputs nor
 // with the batch.

@@ -19,6 +19,7 @@
 //     all, an all-off one has none but noise.
 //
 // What has no proof is shown again, and counted: frames that were lost or damaged
-// alone, a run whose counts, clock or markers disagree as a whole. After too many
+// and those that the sink found to be of another pattern (ErrWrongPattern) alone, a
+// run whose counts, clock or markers disagree as a whole. After too many
 // tries Show fails; it never shifts a frame.
 package rig
