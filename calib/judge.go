@@ -98,11 +98,12 @@ func Refuse(err error) Verdict {
 	return Verdict{Verdict: VerdictRefused, Reasons: []string{err.Error()}, Checks: []Check{}}
 }
 
-// linearityBesideNoise is the linearity without the part that noise explains: four
-// exposures make one test of it, and their noise is known from the SNR.
+// linearityBesideNoise is the linearity without the part that noise explains: the
+// test, y(a or b) - y(a) - y(b), is made of three exposures of half the features or
+// less, beside an averaged dark field. What is left below a tenth is within the
+// scatter of the noise's own estimate.
 func (c *Calibration) linearityBesideNoise() float64 {
 	broken := math.Pow(10, -c.Quality.Linearity/10)
-	// Four exposures; the signal of plus is twice that of the mean half.
-	noise := 4 * math.Pow(10, -c.Quality.SNR/10)
-	return decibel(1 / math.Max(broken-noise, 0.25*broken))
+	noise := 3 * math.Pow(10, -c.Quality.SNR/10)
+	return decibel(1 / math.Max(broken-noise, broken/10))
 }
