@@ -177,11 +177,7 @@ func (o *OPU) projectRun(ctx context.Context, dst []complex64, x []int8) (rows i
 		if err := o.expose(ctx); err != nil {
 			return 0, err
 		}
-		drift, err := o.judge()
-		if err != nil {
-			return 0, err
-		}
-		o.combine(dst, drift)
+		o.combine(dst, o.judge())
 	} else {
 		clear(dst[:len(p.rows)*o.cal.Outputs])
 	}
@@ -193,7 +189,9 @@ func (o *OPU) projectRun(ctx context.Context, dst []complex64, x []int8) (rows i
 	return len(p.rows), nil
 }
 
-// expose shows the plan and fills its fields, proven.
+// expose shows the plan and fills its fields, proven. A probe that is not the
+// calibrated one is first taken for a frame of another pattern and shown again; only
+// if that does not help is the medium lost.
 func (o *OPU) expose(ctx context.Context) error {
 	p := &o.plan
 	probe, off := p.exposures, none
@@ -205,7 +203,13 @@ func (o *OPU) expose(ctx context.Context) error {
 	err := o.rig.Show(ctx, p.shown, func(k int, f *camera.Frame) (err error) {
 		switch k {
 		case probe:
-			return o.probe.Demodulate(o.field, calib.Image(f))
+			if err := o.probe.Demodulate(o.field, calib.Image(f)); err != nil {
+				return err
+			}
+			if h := o.cal.Drift(o.field).Health; !(h >= MinHealth) {
+				return fmt.Errorf("cannot use the probe's frame: it correlates with the calibration by %.2f: %w", h, rig.ErrWrongPattern)
+			}
+			return nil
 		case off:
 			p.offFactor, err = o.read(p.off, f, p.offBits)
 		default:
@@ -215,8 +219,9 @@ func (o *OPU) expose(ctx context.Context) error {
 	})
 	if errors.Is(err, rig.ErrWrongPattern) {
 		// Frames of another medium look like those of another pattern.
-		if _, lost := o.judge(); lost != nil {
-			return lost
+		if health := o.judge().Health; !(health >= MinHealth) {
+			return fmt.Errorf("cannot project: the probe correlates with its calibration by %.2f of what noise allows, "+
+				"the least is %.2f; epoch %s has ended, calibrate anew: %w", health, MinHealth, o.epoch, ErrMatrixLost)
 		}
 	}
 	return err
@@ -231,14 +236,10 @@ func (o *OPU) read(dst []complex64, f *camera.Frame, bits uint64) (factor comple
 }
 
 // judge looks at the probe of the run.
-func (o *OPU) judge() (calib.Drift, error) {
+func (o *OPU) judge() calib.Drift {
 	drift := o.cal.Drift(o.field)
 	o.count(func(s *Stats) { s.Phase, s.Health = drift.Phase(), drift.Health })
-	if !(drift.Health >= MinHealth) {
-		return drift, fmt.Errorf("cannot project: the probe correlates with its calibration by %.2f of what noise allows, "+
-			"the least is %.2f; epoch %s has ended, calibrate anew: %w", drift.Health, MinHealth, o.epoch, ErrMatrixLost)
-	}
-	return drift, nil
+	return drift
 }
 
 // factor is what the field of an exposure is divided by.

@@ -92,6 +92,33 @@ func TestFramesProveThemselves(t *testing.T) {
 	}
 }
 
+// One frame of another pattern where the probe's should be does not end the epoch.
+func TestStrayProbe(t *testing.T) {
+	for _, features := range []int{10, 100} { // with and without a witness
+		s := newSetup(t, small(6), features, 64, driver.Options{})
+		x := randomTernary(2, 1, features)
+		want := s.project(t, x)
+		stray := slm.NewPattern(s.bench.Config().Chip)
+		stray.Set(3, 3, true)
+		struck := false
+		s.bench.SetFaults(func(e sim.Exposure) sim.Fault {
+			// The row's two exposures lie between the marker and the probe.
+			if e.Position == 4 && !struck {
+				struck = true
+				return sim.Fault{Kind: sim.StrayPattern, Pattern: stray}
+			}
+			return sim.Fault{}
+		})
+		got := s.project(t, x)
+		if wrong := s.opu.Stats().Wrong; !struck || wrong != 1 {
+			t.Errorf("%d features: %d frames were found wrong, want the probe's (struck: %t)", features, wrong, struck)
+		}
+		if db := agreement(want, got); db < 13 {
+			t.Errorf("%d features: the result agrees with the undisturbed one to %.1f dB", features, db)
+		}
+	}
+}
+
 // agreement is how well the second projection of the same vectors repeats the first, in
 // dB.
 func agreement(a, b []complex64) float64 {
