@@ -340,12 +340,14 @@ func (p *Prover) show(pattern *slm.Pattern, layout *slm.Layout, bits uint64) {
 
 // Limits of a judgement. A column that is off reads as 0 and one that is on as 1; what
 // noise does not explain may deviate by columnSlack, and beyond that by so many
-// standard deviations that no good frame of a lifetime is refused.
+// standard deviations that no good frame of a lifetime is refused. A random half of all
+// mirrors looks like the pattern of all features at half its amplitude: with the power
+// of the light halved or doubled a frame is refused as well.
 const (
 	columnSlack      = 0.1
 	judgeSigmas      = 8
-	leastLight       = 0.5 // of what the columns sent when they were learnt
-	mostLight        = 2
+	leastLight       = 0.7 // of the amplitude with which the columns were learnt
+	mostLight        = 1.4
 	maxWitnessColumn = 64
 )
 

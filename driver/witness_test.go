@@ -33,7 +33,7 @@ func layoutOf(features int) slm.LayoutSpec {
 func TestFramesProveThemselves(t *testing.T) {
 	rows := 100
 	if os.Getenv("OPU_LONG") != "" {
-		rows = 5500 // more than ten thousand exposures, good and bad
+		rows = 16000
 	}
 	for _, x := range []struct {
 		name     string
