@@ -39,6 +39,10 @@ type Calibration struct {
 	Levels  Levels  `json:"levels"`
 	Quality Quality `json:"quality"`
 
+	// Examined is what an examination found before the calibration was saved. It is
+	// no part of the epoch.
+	Examined *Figures `json:"examined,omitempty"`
+
 	// Recorded is there if it was learnt from recorded frames, without a rig: what
 	// belongs to mirrors, exposure and scale is zero then.
 	Recorded *Recorded `json:"recorded,omitempty"`
@@ -106,14 +110,16 @@ type Quality struct {
 	SNR           float64 `json:"snr_db"`           // of a half-on pattern of the layout, one exposure
 	Linearity     float64 `json:"linearity_db"`     // y(a) + y(b) against y(a or b), noise included
 	Repeatability float64 `json:"repeatability_db"` // the probe shown twice
+	OneHot        float64 `json:"one_hot_snr_db"`   // of a pattern of one feature
 	Rho           float64 `json:"rho"`              // power of the reference over that of half-on speckle
+	Visibility    float64 `json:"visibility"`       // of the fringes, 0 to 1, the pixels' own blur aside; about
 }
 
 // Epoch names the matrix: equal calibrations of one rig have equal epochs, and
 // whatever may change B changes it. It says nothing about when it was learnt.
 func (c *Calibration) Epoch() string {
 	id := *c
-	id.Created = time.Time{}
+	id.Created, id.Examined = time.Time{}, nil
 	text, err := json.Marshal(&id)
 	if err != nil { // only a NaN can do that, and check refuses those
 		panic(err)
@@ -206,7 +212,7 @@ func (c *Calibration) Check() error {
 	for name, x := range map[string]float64{
 		"scale": c.Scale, "black level": c.Levels.Black, "off level": c.Levels.Off, "half-on level": c.Levels.Half,
 		"saturated share": c.Levels.Saturated, "SNR": c.Quality.SNR, "linearity": c.Quality.Linearity,
-		"repeatability": c.Quality.Repeatability, "rho": c.Quality.Rho, "sideband power": c.Carrier.SidebandDB,
+		"repeatability": c.Quality.Repeatability, "one-hot SNR": c.Quality.OneHot, "rho": c.Quality.Rho, "visibility": c.Quality.Visibility, "sideband power": c.Carrier.SidebandDB,
 	} {
 		if math.IsNaN(x) || math.IsInf(x, 0) {
 			return fail("the %s is %g", name, x)

@@ -6,18 +6,27 @@ import (
 	"math/cmplx"
 	"math/rand/v2"
 	"slices"
+	"sync"
 	"time"
 
 	"gonum.org/v1/gonum/mat"
 
 	"github.com/light-in-the-loop/opu/camera"
+	"github.com/light-in-the-loop/opu/holo"
 	"github.com/light-in-the-loop/opu/rig"
 	"github.com/light-in-the-loop/opu/slm"
 )
 
 // Figures say how a rig is, seen with a calibration (reference, section 6c).
 type Figures struct {
-	Saturated float64 `json:"saturated"` // share of the pixels, all mirrors on
+	Saturated    float64 `json:"saturated"`         // share of the pixels, all mirrors on
+	CarrierShift float64 `json:"carrier_shift_dft"` // from the calibration's carrier, in DFT bins of the frame; -1: no carrier is seen
+
+	// As those of Quality, now; dB.
+	SNR           float64 `json:"snr_db"`
+	OneHot        float64 `json:"one_hot_snr_db"`
+	Linearity     float64 `json:"linearity_db"`
+	Repeatability float64 `json:"repeatability_db"`
 
 	// Of the outputs, over random patterns.
 	Kurtosis      float64 `json:"kurtosis"`       // of real and imaginary parts; 3 for a Gaussian
@@ -36,6 +45,20 @@ type Figures struct {
 	DriftError float64 `json:"drift_error_rad_s"`
 	Jitter     float64 `json:"jitter_rad"` // of the phase, from probe to probe, beside the drift
 	Power      float64 `json:"power"`      // of the light in the probe, over that of the calibration
+
+	// For pictures.
+	Seen   *View        `json:"-"`
+	Sample []complex64  `json:"-"` // outputs over random patterns: their mean taken off, each over its own root mean square
+	Norms  []float64    `json:"-"` // of the columns that were looked at, over their mean
+	Probes []ProbePoint `json:"-"`
+}
+
+// ProbePoint is the probe at one moment of an examination.
+type ProbePoint struct {
+	Time  float64 // s, since the first
+	Phase float64 // rad, against the calibration, unwrapped
+	Power float64 // against the calibration
+	Drift Drift
 }
 
 // How much an examination shows.
@@ -43,16 +66,31 @@ const (
 	examinedPatterns = 96
 	examinedOutputs  = 1024
 	examinedPairs    = 4096
+	examinedSpectra  = 48 // of the patterns, enough for the carrier
+	sampledOutputs   = 64 // for the picture of their distribution
 	probeEvery       = 4
 	deadShare        = 0.2 // reference, section 6c
 )
 
 // Examine shows patterns with the calibration's settings and measures how the rig is
-// now. It blocks for about 150 exposures.
+// now. It blocks for about 250 exposures.
 func (c *Calibration) Examine(ctx context.Context, r *rig.Rig, seed uint64) (*Figures, error) {
 	if err := c.apply(ctx, r); err != nil {
 		return nil, err
 	}
+	spec, err := c.LayoutSpec()
+	if err != nil {
+		return nil, err
+	}
+	layout, err := slm.NewLayout(spec)
+	if err != nil {
+		return nil, err
+	}
+	t, err := c.trial(ctx, r, layout, seedFor(seed, forExamine, 0))
+	if err != nil {
+		return nil, err
+	}
+	f := &Figures{DeadInputs: -1, SNR: t.snr, OneHot: t.oneHot, Linearity: t.linearity, Repeatability: t.repeatability}
 	m := max(min(examinedOutputs, c.maxOutputs()), len(c.Probe.Field))
 	demodulator, err := c.Demodulator(m)
 	if err != nil {
@@ -69,23 +107,43 @@ func (c *Calibration) Examine(ctx context.Context, r *rig.Rig, seed uint64) (*Fi
 		patterns = append(patterns, FinePattern(c.Layout.Chip, seedFor(seed, forExamine, k)))
 		isProbe = append(isProbe, false)
 	}
+	spectrum, err := holo.NewSpectrum(c.Settings.ROI.Width, c.Settings.ROI.Height)
+	if err != nil {
+		return nil, err
+	}
 	fields := make([][]complex64, len(patterns))
 	times := make([]time.Duration, len(patterns))
-	f := &Figures{DeadInputs: -1}
+	var mu sync.Mutex // guards spectrum and f.Seen
+	added := make([]bool, len(patterns))
 	err = r.Show(ctx, patterns, func(k int, frame *camera.Frame) error {
+		img := Image(frame)
 		if k == 0 {
-			_, f.Saturated = stats(Image(frame))
+			_, f.Saturated = stats(img)
 			return nil
 		}
 		if fields[k] == nil {
 			fields[k] = make([]complex64, m)
 		}
 		times[k] = frame.DeviceTime
-		return demodulator.Demodulate(fields[k], Image(frame))
+		if err := demodulator.Demodulate(fields[k], img); err != nil || isProbe[k] {
+			return err
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		if added[k] || spectrum.Frames() == examinedSpectra {
+			return nil // a frame shown again is one more of the same speckle
+		}
+		if f.Seen == nil {
+			f.Seen = newView(img)
+		}
+		added[k] = true
+		return spectrum.Add(img)
 	})
 	if err != nil {
 		return nil, err
 	}
+	f.Seen.Power = spectrum.Power()
+	f.CarrierShift = c.carrierShift(f.Seen)
 	var probes, random [][]complex64
 	var at []float64
 	for k := range patterns {
@@ -104,6 +162,16 @@ func (c *Calibration) Examine(ctx context.Context, r *rig.Rig, seed uint64) (*Fi
 	f.columns(c.Witness)
 	f.probes(c, probes, at)
 	return f, nil
+}
+
+// carrierShift is how far the carrier of a view lies from that of the calibration, in
+// DFT bins, or -1 if it has none.
+func (c *Calibration) carrierShift(v *View) float64 {
+	band, _, err := FindCarrier(v.Power, v.Width, v.Height)
+	if err != nil {
+		return -1
+	}
+	return math.Hypot(wrap(band.Fu-c.Carrier.Fu)*float64(v.Width), wrap(band.Fv-c.Carrier.Fv)*float64(v.Height))
 }
 
 // outputs judges the outputs over random patterns, whose mean is taken off.
@@ -139,6 +207,11 @@ func (f *Figures) outputs(fields [][]complex64, seed uint64) {
 		}
 	}
 	f.DeadOutputs = float64(dead) / float64(m)
+	for i := range min(m, sampledOutputs) {
+		for _, z := range fields {
+			f.Sample = append(f.Sample, complex64(complex128(z[i]-mean[i])/complex(math.Sqrt(math.Max(variance[i], 1e-30)), 0)))
+		}
+	}
 
 	draw := rand.New(rand.NewPCG(seed, forExamine))
 	sum := 0.0
@@ -187,6 +260,10 @@ func (f *Figures) columns(w *Witness) {
 			f.DeadInputs++
 		}
 	}
+	mean := mean(norms)
+	for _, x := range norms {
+		f.Norms = append(f.Norms, x/math.Max(mean, 1e-30))
+	}
 	f.NormSpread = sorted[n-1] / math.Max(sorted[0], 1e-3*sorted[n-1])
 	var eigen mat.EigenSym
 	if !eigen.Factorize(gram, false) {
@@ -213,6 +290,7 @@ func (f *Figures) probes(c *Calibration, fields [][]complex64, at []float64) {
 		meanT, meanPhase = meanT+at[k]/n, meanPhase+phases[k]/n
 		meanPower += power(d.Factor) / n
 		f.Health = d.Health
+		f.Probes = append(f.Probes, ProbePoint{Time: at[k] - at[0], Phase: phases[k], Power: power(d.Factor), Drift: d})
 	}
 	var tt, tp float64
 	for k := range phases {

@@ -33,6 +33,9 @@ const (
 // that leaves while it is looked at.
 const (
 	leastSNR        = 5.0  // dB
+	leastOneHot     = -5.0 // dB
+	leastVisibility = 0.2
+	mostShift       = 1.0
 	leastLinearity  = 10.0 // dB beside noise
 	mostSaturated   = 0.0005
 	mostKurtosis    = 0.3 // away from 3
@@ -72,8 +75,13 @@ func (c *Calibration) Judge(f *Figures) Verdict {
 		"turn the reference beam's tilt away from the pixels' axes or diagonal, or close the aperture")
 	least("rho", c.Quality.Rho, leastRho, "", "raise the reference beam against the signal")
 	most("saturated share", math.Max(f.Saturated, c.Levels.Saturated), mostSaturated, "", "weaken the laser, or shorten the exposure")
-	least("SNR", c.Quality.SNR, leastSNR, "dB", "raise the laser's power, or use fewer features")
-	least("linearity beside noise", c.linearityBesideNoise(), leastLinearity, "dB",
+	least("visibility of the fringes", c.Quality.Visibility, leastVisibility, "",
+		"bring the arms' lengths nearer to each other, damp vibrations, or shorten the exposure")
+	least("SNR", f.SNR, leastSNR, "dB", "raise the laser's power, or use fewer features")
+	if c.Layout.Features <= maxProvenFeatures { // of more, vectors with a single one are rare
+		least("SNR of a single feature", f.OneHot, leastOneHot, "dB", "raise the laser's power, or use fewer features")
+	}
+	least("linearity beside noise", f.linearityBesideNoise(), leastLinearity, "dB",
 		"look for saturation, a carrier too low, or phase that changes between frames")
 	most("kurtosis away from 3", math.Abs(f.Kurtosis-3), mostKurtosis, "", "the light is not speckle: look for unscattered light and for jumps")
 	most("asymmetry of real and imaginary parts", math.Max(f.PartRatio, 1/math.Max(f.PartRatio, 1e-9)), mostPartRatio, "",
@@ -85,6 +93,8 @@ func (c *Calibration) Judge(f *Figures) Verdict {
 		least("effective rank over the columns", f.EffectiveRank/float64(f.Columns), leastRank, "",
 			"columns are alike: use a stronger diffuser, or --layout scattered")
 	}
+	add("shift of the carrier since the calibration", f.CarrierShift, "DFT bins", fmt.Sprintf("0 to %.3g", mostShift),
+		f.CarrierShift >= 0 && f.CarrierShift <= mostShift, "the reference beam's tilt has changed, or its light is gone: calibrate anew (another matrix)")
 	most("drift of the phase within a run", math.Max(0, math.Abs(f.DriftRate)-3*f.DriftError)*runLength*c.Settings.Period.Seconds(), mostTurn, "rad",
 		"let the reference arm settle, shield it from draughts, shorten it")
 	most("jitter of the phase", f.Jitter, mostJitter, "rad", "look for fans and loose mounts; an anchor block helps (--anchor)")
@@ -102,8 +112,8 @@ func Refuse(err error) Verdict {
 // test, y(a or b) - y(a) - y(b), is made of three exposures of half the features or
 // less, beside an averaged dark field. What is left below a tenth is within the
 // scatter of the noise's own estimate.
-func (c *Calibration) linearityBesideNoise() float64 {
-	broken := math.Pow(10, -c.Quality.Linearity/10)
-	noise := 3 * math.Pow(10, -c.Quality.SNR/10)
+func (f *Figures) linearityBesideNoise() float64 {
+	broken := math.Pow(10, -f.Linearity/10)
+	noise := 3 * math.Pow(10, -f.SNR/10)
 	return decibel(1 / math.Max(broken-noise, broken/10))
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math"
 	"math/cmplx"
-	"math/rand/v2"
 	"time"
 
 	"github.com/light-in-the-loop/opu/camera"
@@ -45,8 +44,6 @@ var Stages = []string{"exposure", "carrier", "kernel", "noise and scale", "witne
 const (
 	carrierFrames = 64
 	quietFrames   = 16 // of each pattern that is shown repeatedly
-	scalePairs    = 16
-	probeOutputs  = 2048
 )
 
 // The exposure that is aimed at (reference, section 4): a quarter of the camera's
@@ -92,7 +89,10 @@ func Learn(ctx context.Context, r *rig.Rig, o Options) (*Calibration, error) {
 			if cause := context.Cause(ctx); cause != nil {
 				return nil, fmt.Errorf("cannot calibrate (%s): %w", Stages[i], err)
 			}
-			return nil, &Failure{Stage: Stages[i], Err: err, Carrier: l.cal.Carrier, Levels: l.cal.Levels}
+			if l.seen == nil {
+				l.seen = look(ctx, r)
+			}
+			return nil, &Failure{Stage: Stages[i], Err: err, Carrier: l.cal.Carrier, Levels: l.cal.Levels, Seen: l.seen}
 		}
 	}
 	return l.cal, l.cal.Check()
@@ -104,6 +104,7 @@ type Failure struct {
 	Err     error
 	Carrier Carrier // zero if none was seen
 	Levels  Levels
+	Seen    *View // nil if there was not even a frame
 }
 
 func (f *Failure) Error() string { return fmt.Sprintf("cannot calibrate (%s): %v", f.Stage, f.Err) }
@@ -120,6 +121,7 @@ type learner struct {
 
 	reserved Reserved // the mirrors that no feature uses
 	noise    float64  // variance of a pixel from exposure to exposure, counts squared
+	seen     *View    // the last that was seen; nil: nothing
 }
 
 // exposure finds the longest exposure that neither saturates nor passes the
@@ -206,6 +208,9 @@ func (l *learner) measure(ctx context.Context, exposure time.Duration) (levels, 
 			m.off += mean / each
 		case 1:
 			m.half += mean / each
+			if k == 1 {
+				l.seen = newView(img)
+			}
 		case 2:
 			m.saturated += saturated / each
 		}
@@ -225,10 +230,17 @@ func (l *learner) carrier(ctx context.Context) error {
 	for k := range patterns {
 		patterns[k] = FinePattern(l.rig.SLM().Geometry, l.seed(forCarrier, k))
 	}
-	if err := capture(ctx, l.rig, patterns, func(_ int, img holo.Image) error { return spectrum.Add(img) }); err != nil {
+	err = capture(ctx, l.rig, patterns, func(k int, img holo.Image) error {
+		if k == 0 {
+			l.seen = newView(img)
+		}
+		return spectrum.Add(img)
+	})
+	if err != nil {
 		return err
 	}
-	band, quality, err := FindCarrier(spectrum.Power(), roi.Width, roi.Height)
+	l.seen.Power = spectrum.Power()
+	band, quality, err := FindCarrier(l.seen.Power, roi.Width, roi.Height)
 	l.cal.Carrier = Carrier{Fu: band.Fu, Fv: band.Fv, Radius: band.R, SidebandDB: quality.PowerDB}
 	return err
 }
@@ -255,6 +267,7 @@ func (l *learner) kernel(ctx context.Context) error {
 	}
 	l.cal.Kernel = Kernel{Taps: kernel.Taps, Stride: kernel.Stride, Re: kernel.Re, Im: kernel.Im}
 	l.cal.Quality.Rho = rho
+	l.cal.Quality.Visibility = visibility(l.seen, l.cal.Carrier.Band(), rho)
 	most := holo.MaxOutputs(kernel, l.cal.Settings.ROI.Width, l.cal.Settings.ROI.Height)
 	l.cal.Outputs = l.options.Outputs
 	if l.cal.Outputs == 0 {
@@ -304,106 +317,19 @@ func (l *learner) pixelNoise(ctx context.Context) error {
 // figures that people want (SNR, linearity, repeatability).
 func (l *learner) noiseAndScale(ctx context.Context) error {
 	l.cal.Probe.Seed = l.seed(forProbe, 0)
-	demodulator, err := l.cal.Demodulator(min(probeOutputs, l.cal.maxOutputs()))
+	t, err := l.cal.trial(ctx, l.rig, l.layout, l.options.Seed)
 	if err != nil {
 		return err
 	}
-	m := demodulator.Outputs()
-
-	// The plan: the off pattern and the probe many times, then for each pair two
-	// complementary random vectors of the layout and, for linearity, a vector that
-	// is the sum of halves a and b.
-	chip := l.rig.SLM().Geometry
-	off, probe := slm.NewPattern(chip), l.cal.ProbePattern()
-	var patterns []*slm.Pattern
-	for range quietFrames {
-		patterns = append(patterns, off, probe)
-	}
-	first := len(patterns)
-	const each = 4 // plus, minus, a, b; a and b are disjoint and make plus together
-	random := rand.New(rand.NewPCG(l.options.Seed, forScale))
-	x := make([]int8, l.layout.Features())
-	for range scalePairs {
-		encode := func(f func(v int8) bool) {
-			y := make([]int8, len(x))
-			for i, v := range x {
-				if f(v) {
-					y[i] = 1
-				}
-			}
-			p := slm.NewPattern(chip)
-			l.layout.Encode(p, y, 1)
-			patterns = append(patterns, p)
-		}
-		for i := range x {
-			x[i] = int8(random.IntN(4)) // 0: in a, 1: in b, 2 and 3: in neither
-		}
-		encode(func(v int8) bool { return v < 2 })
-		encode(func(v int8) bool { return v >= 2 })
-		encode(func(v int8) bool { return v == 0 })
-		encode(func(v int8) bool { return v == 1 })
-	}
-	fields := make([][]complex64, len(patterns))
-	err = l.rig.Show(ctx, patterns, func(k int, f *camera.Frame) error {
-		if fields[k] == nil {
-			fields[k] = make([]complex64, m)
-		}
-		return demodulator.Demodulate(fields[k], Image(f))
-	})
-	if err != nil {
-		return err
-	}
-
-	dark, _ := average(fields[0:first:first], 0, 2)
-	field, noise := average(fields[0:first:first], 1, 2)
-	l.cal.Probe.Field = field
-
-	var pairPower, signal, sum, broken float64
-	for k := first; k < len(fields); k += each {
-		plus, minus, a, b := fields[k], fields[k+1], fields[k+2], fields[k+3]
-		for i := range dark {
-			pairPower += power(plus[i] - minus[i])
-			signal += power(plus[i]-dark[i]) / 2
-			signal += power(minus[i]-dark[i]) / 2
-			sum += power(plus[i] - dark[i])
-			broken += power(plus[i] - dark[i] - (a[i] - dark[i]) - (b[i] - dark[i]))
-		}
-	}
-	n := float64(scalePairs * m)
-	// Every feature differs between a vector and its complement.
-	entry := (pairPower/n - 2*noise) / float64(l.layout.Features())
-	if !(entry > 0) {
+	if !(t.entry > 0) {
 		return fmt.Errorf("vectors of the layout make no signal above the noise (%.3g counts squared); "+
-			"raise the laser's power, or use fewer features", noise)
+			"raise the laser's power, or use fewer features", t.noise)
 	}
-	l.cal.Scale = math.Sqrt(entry)
-	l.cal.Quality.SNR = decibel(math.Max(signal/n-noise, 0) / noise)
-	l.cal.Quality.Linearity = decibel(sum / broken)
-	l.cal.Quality.Repeatability = decibel(meanPower(field) / noise)
+	l.cal.Scale = math.Sqrt(t.entry)
+	l.cal.Probe.Field = t.probe
+	l.cal.Quality.SNR, l.cal.Quality.OneHot = t.snr, t.oneHot
+	l.cal.Quality.Linearity, l.cal.Quality.Repeatability = t.linearity, t.repeatability
 	return nil
-}
-
-// average is the mean of fields first, first+step, ... and the variance of one
-// about it.
-func average(fields [][]complex64, first, step int) (mean []complex64, variance float64) {
-	n := 0
-	sum := make([]complex128, len(fields[first]))
-	for k := first; k < len(fields); k += step {
-		for i, z := range fields[k] {
-			sum[i] += complex128(z)
-		}
-		n++
-	}
-	mean = make([]complex64, len(sum))
-	for i, z := range sum {
-		mean[i] = complex64(z / complex(float64(n), 0))
-	}
-	for k := first; k < len(fields); k += step {
-		for i, z := range fields[k] {
-			variance += power(z - mean[i])
-		}
-	}
-	return mean, variance / float64(len(sum)*max(1, n-1))
 }
 
 func power(z complex64) float64 {

@@ -2,19 +2,46 @@ package calib
 
 import (
 	"context"
+	"math"
 
+	"github.com/light-in-the-loop/opu/camera"
 	"github.com/light-in-the-loop/opu/holo"
 	"github.com/light-in-the-loop/opu/rig"
 	"github.com/light-in-the-loop/opu/slm"
 )
 
-// View is what a rig looks like now, seen with a calibration's settings.
+// View is what a rig looks like, for people.
 type View struct {
 	Width, Height   int
+	BitDepth        int
 	Frame           []float64 // one exposure of a random half-on pattern, counts, row-major
-	Power           []float64 // mean spectrum of several (holo.Spectrum)
+	Power           []float64 // mean spectrum of several (holo.Spectrum); nil: not taken
 	Mean, Saturated float64   // of the frame: counts, share of pixels
-	Drift           Drift     // of the probe
+	Drift           Drift     // of the probe, if there is a calibration
+}
+
+// newView is the view of one frame.
+func newView(img holo.Image) *View {
+	v := &View{Width: img.Width, Height: img.Height, BitDepth: img.BitDepth, Frame: make([]float64, img.Width*img.Height)}
+	v.Mean, v.Saturated = stats(img)
+	for i := range v.Frame {
+		v.Frame[i] = pixel(img, i%img.Width, i/img.Width)
+	}
+	return v
+}
+
+// look takes a frame from a rig that cannot prove its frames, or nil.
+func look(ctx context.Context, r *rig.Rig) (v *View) {
+	r.Peek(ctx, FinePattern(r.SLM().Geometry, 0), func(f *camera.Frame) { v = newView(Image(f)) })
+	return v
+}
+
+// visibility is that of the fringes behind a spectrum of fine random patterns, by the
+// power of their sideband. Their fields have a part in common, so that the light seems
+// to have two thirds of its rho (Recording.Learn).
+func visibility(v *View, b holo.Band, rho float64) float64 {
+	seen := 1.5 * newPlane(v.Power, v.Width, v.Height).light(b).rho
+	return math.Sqrt(seen / rho)
 }
 
 // viewFrames is enough for a spectrum that people recognise.
@@ -38,7 +65,8 @@ func (c *Calibration) View(ctx context.Context, r *rig.Rig, seed uint64) (*View,
 	for k := range viewFrames {
 		patterns = append(patterns, FinePattern(c.Layout.Chip, seed+uint64(k)))
 	}
-	v := &View{Width: s.ROI.Width, Height: s.ROI.Height, Frame: make([]float64, s.ROI.Width*s.ROI.Height)}
+	v := new(View)
+	var drift Drift
 	err = capture(ctx, r, patterns, func(k int, img holo.Image) error {
 		switch k {
 		case 0:
@@ -46,16 +74,13 @@ func (c *Calibration) View(ctx context.Context, r *rig.Rig, seed uint64) (*View,
 			if err := demodulator.Demodulate(field, img); err != nil {
 				return err
 			}
-			v.Drift = c.Drift(field)
+			drift = c.Drift(field)
 			return nil
 		case 1:
-			v.Mean, v.Saturated = stats(img)
-			for i := range v.Frame {
-				v.Frame[i] = pixel(img, i%img.Width, i/img.Width)
-			}
+			v = newView(img)
 		}
 		return spectrum.Add(img)
 	})
-	v.Power = spectrum.Power()
+	v.Power, v.Drift = spectrum.Power(), drift
 	return v, err
 }
