@@ -119,6 +119,18 @@ func (r *Recording) Frames() int { return r.spectrum.Frames() }
 // Power is the mean spectrum so far (holo.Spectrum).
 func (r *Recording) Power() []float64 { return r.spectrum.Power() }
 
+// View shows the last frame and the mean spectrum so far, or is nil before the first
+// frame.
+func (r *Recording) View() *View {
+	if r.before == nil {
+		return nil
+	}
+	stride := r.width * r.bytes
+	v := newView(holo.Image{Pix: r.before, Width: r.width, Height: r.height, Stride: stride, BitDepth: 8 * r.bytes})
+	v.Power = r.spectrum.Power()
+	return v
+}
+
 // RecordedOptions are choices that frames cannot make. The zero value means the
 // usual.
 type RecordedOptions struct {

@@ -4,11 +4,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/light-in-the-loop/opu/calib"
+	"github.com/light-in-the-loop/opu/calib/report"
 	"github.com/light-in-the-loop/opu/sim"
 )
 
@@ -31,7 +34,7 @@ func newCalibrate() *cobra.Command {
 	var b benchFlags
 	var out format
 	var n need
-	var file string
+	var file, dir string
 	var frames framesFlags
 	c := &cobra.Command{
 		Use:   "calibrate",
@@ -50,7 +53,10 @@ that cannot be trusted have the verdict "refused", with the reasons; nothing is
 saved then, and the exit code is 1.
 
 On a rig the calibration is judged as well: each check has its limit, and a refused
-one says what to turn, is not saved, and ends with exit code 1.`,
+one says what to turn, is not saved, and ends with exit code 1.
+
+With --report DIR it writes a page (report.html) with the verdict, its checks and
+pictures of what was seen, also of a calibration that was refused.`,
 		Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if err := out.check(); err != nil {
@@ -70,8 +76,13 @@ one says what to turn, is not saved, and ends with exit code 1.`,
 					return err
 				}
 			}
+			if dir != "" {
+				if err := writable(dir); err != nil {
+					return err
+				}
+			}
 			if frames.file != "" {
-				return frames.run(c, out, n.outputs, file)
+				return frames.run(c, out, n.outputs, file, dir)
 			}
 			t, err := b.open(c.ErrOrStderr(), n)
 			if err != nil {
@@ -81,10 +92,12 @@ one says what to turn, is not saved, and ends with exit code 1.`,
 			p := newProgress(c.ErrOrStderr(), -1)
 			cal, err := b.learn(c.Context(), t, n, p)
 			result := calibrationReport{Truth: truthOf(t.sim)}
+			page := report.Report{Title: "Calibration", Subject: subject(t), Simulated: b.sim, Time: time.Now()}
 			var failure *calib.Failure
 			switch {
 			case errors.As(err, &failure):
 				result.fail(failure)
+				page.Carrier, page.Seen = failure.Carrier, failure.Seen
 			case err != nil:
 				return err
 			default:
@@ -94,8 +107,16 @@ one says what to turn, is not saved, and ends with exit code 1.`,
 				}
 				result.learnt(cal)
 				result.Figures, result.Verdict = figures, cal.Judge(figures)
+				cal.Examined = figures
+				page.Carrier, page.Seen, page.Figures, page.Facts = cal.Carrier, figures.Seen, figures, facts(cal)
 			}
 			p.done()
+			if dir != "" {
+				page.Verdict, page.Result = result.Verdict, result
+				if err := page.Write(dir); err != nil {
+					return err
+				}
+			}
 			saved := file != "" && result.Verdict.Verdict == calib.VerdictGood
 			if saved {
 				if err := cal.Save(file); err != nil {
@@ -114,9 +135,10 @@ one says what to turn, is not saved, and ends with exit code 1.`,
 				if saved {
 					fmt.Fprintf(w, "saved to %s\n", file)
 				}
+				printReport(w, dir)
 			})
 			if err == nil {
-				err = refusal(result.Verdict)
+				err = refusal("use this calibration, nothing was saved", result.Verdict)
 			}
 			return err
 		},
@@ -127,6 +149,7 @@ one says what to turn, is not saved, and ends with exit code 1.`,
 	c.Flags().IntVar(&n.features, "features", 10, "length of the vectors to project")
 	c.Flags().IntVar(&n.outputs, "outputs", 0, "complex outputs (0: as many as the sensor gives)")
 	c.Flags().StringVar(&file, "out", "", "`file` to save the calibration to")
+	c.Flags().StringVar(&dir, "report", "", "`folder` to write a page with pictures to")
 	return c
 }
 
@@ -180,12 +203,34 @@ func (r *calibrationReport) seen(c calib.Carrier) {
 // errRefused: the calibration is not good.
 var errRefused = errors.New("the verdict is refused")
 
-// refusal is the error of a verdict that is not good.
-func refusal(v calib.Verdict) error {
+// refusal is the error of a verdict that is not good: what cannot be done.
+func refusal(what string, v calib.Verdict) error {
 	if v.Verdict == calib.VerdictGood {
 		return nil
 	}
-	return fmt.Errorf("cannot use this calibration, nothing was saved: %s: %w", strings.Join(v.Reasons, "; "), errRefused)
+	return fmt.Errorf("cannot %s: %s: %w", what, strings.Join(v.Reasons, "; "), errRefused)
+}
+
+// subject names the devices of a report.
+func subject(t *table) string {
+	return fmt.Sprintf("%s and %s", t.rig.SLM().Model, t.rig.Camera().Model)
+}
+
+// facts are the lines of a calibration in a report.
+func facts(c *calib.Calibration) (all []report.Fact) {
+	var text strings.Builder
+	printCalibration(&text, c)
+	for line := range strings.Lines(text.String()) {
+		name, value, _ := strings.Cut(strings.TrimSpace(line), " ")
+		all = append(all, report.Fact{Name: name, Value: strings.TrimSpace(value)})
+	}
+	return all
+}
+
+func printReport(w io.Writer, dir string) {
+	if dir != "" {
+		fmt.Fprintf(w, "report in %s\n", filepath.Join(dir, report.PageFile))
+	}
 }
 
 func printVerdict(w io.Writer, v calib.Verdict) {

@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/light-in-the-loop/opu/calib"
+	"github.com/light-in-the-loop/opu/calib/report"
 )
 
 // framesFlags make a calibration of recorded frames instead of a bench's.
@@ -66,8 +68,8 @@ type recordedReport struct {
 
 // run calibrates from the frames, prints the result and saves it to out if that is a
 // name and the frames can be trusted.
-func (f *framesFlags) run(c *cobra.Command, print format, outputs int, out string) error {
-	cal, err := f.learn(c.Context(), newProgress(c.ErrOrStderr(), -1), outputs)
+func (f *framesFlags) run(c *cobra.Command, print format, outputs int, out, dir string) error {
+	cal, seen, err := f.learn(c.Context(), newProgress(c.ErrOrStderr(), -1), outputs)
 	var refused *calib.Refused
 	if err != nil && !errors.As(err, &refused) {
 		return err
@@ -90,7 +92,21 @@ func (f *framesFlags) run(c *cobra.Command, print format, outputs int, out strin
 			return err
 		}
 	}
-	if err := print.print(c.OutOrStdout(), result, result.text); err != nil {
+	if dir != "" {
+		page := report.Report{
+			Title: "Calibration from recorded frames", Subject: f.file, Time: time.Now(), Carrier: cal.Carrier, Seen: seen,
+			Verdict:   calib.Verdict{Verdict: result.Verdict, Reasons: result.Reasons},
+			NotJudged: calib.NotJudged, Result: result,
+		}
+		if err := page.Write(dir); err != nil {
+			return err
+		}
+	}
+	text := func(w io.Writer) {
+		result.text(w)
+		printReport(w, dir)
+	}
+	if err := print.print(c.OutOrStdout(), result, text); err != nil {
 		return err
 	}
 	if refused != nil {
@@ -99,20 +115,20 @@ func (f *framesFlags) run(c *cobra.Command, print format, outputs int, out strin
 	return nil
 }
 
-// learn reads the frames one by one.
-func (f *framesFlags) learn(ctx context.Context, p *progress, outputs int) (*calib.Calibration, error) {
+// learn reads the frames one by one. The view is of the last, and of their spectrum.
+func (f *framesFlags) learn(ctx context.Context, p *progress, outputs int) (*calib.Calibration, *calib.View, error) {
 	defer p.done()
 	frames, err := openFrames(f.file)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	defer frames.close()
 	if bytes := 1 + (f.bitDepth-1)/8; f.bitDepth != 0 && bytes != frames.in.DType.Size() {
-		return nil, usage("--bit-depth %d does not go with pixels of %v", f.bitDepth, frames.in.DType)
+		return nil, nil, usage("--bit-depth %d does not go with pixels of %v", f.bitDepth, frames.in.DType)
 	}
 	recording, err := calib.NewRecording(frames.width, frames.height, frames.depth)
 	if err != nil {
-		return nil, usage("%v", err)
+		return nil, nil, usage("%v", err)
 	}
 	for {
 		img, err := frames.next()
@@ -126,15 +142,15 @@ func (f *framesFlags) learn(ctx context.Context, p *progress, outputs int) (*cal
 			err = recording.Add(img)
 		}
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		p.to(recording.Frames(), "reading frames")
 	}
 	cal, err := recording.Learn(calib.RecordedOptions{BitDepth: f.bitDepth, Outputs: outputs, Taps: kernelTaps, Stride: kernelStride})
 	if cal == nil {
-		return nil, usage("%v", err)
+		return nil, nil, usage("%v", err)
 	}
-	return cal, err
+	return cal, recording.View(), err
 }
 
 func (r recordedReport) text(w io.Writer) {

@@ -114,7 +114,7 @@ such device; 130 interrupted.`,
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage("%v", err) })
-	root.AddCommand(newTrain(), newInfer(), newCalibrate(), newDemodulate(), newProject(), newInspect(), newMap(), newMatrix())
+	root.AddCommand(newTrain(), newInfer(), newCalibrate(), newSelftest(), newDemodulate(), newProject(), newInspect(), newMap(), newMatrix())
 	return root
 }
 

@@ -84,6 +84,7 @@ func (h Hologram) WriteSpectrum(w io.Writer) error {
 			}
 		}
 	}
+	p.X.Min, p.X.Max, p.Y.Min, p.Y.Max = -0.5, 0.5, -0.5, 0.5 // whatever reaches beyond
 	canvas := vgimg.New(17*vg.Centimeter, 17.5*vg.Centimeter)
 	p.Draw(draw.Crop(draw.New(canvas), 0, -5, 0, 0))
 	_, err := vgimg.PngCanvas{Canvas: canvas}.WriteTo(w)
@@ -173,6 +174,7 @@ func (h Hologram) drawSpectrum(p *plot.Plot) error {
 	p.X.Min, p.X.Max, p.Y.Min, p.Y.Max = -0.5, 0.5, -0.5, 0.5
 	p.Legend.Top, p.Legend.Left = true, true
 	p.Legend.TextStyle.Color = color.White
+	p.Legend.XOffs, p.Legend.YOffs = vg.Points(4), -vg.Points(4)
 	if h.Radius == 0 {
 		return nil
 	}

@@ -34,6 +34,8 @@ var rules = []rule{
 		why: "it proves which frame is whose for any devices, and does not care what frames mean"},
 	{of: "calib", may: []string{"rig", "holo", "slm", "camera", "helpers"},
 		why: "a calibration is learnt from frames alone; one that looks into the simulation proves nothing about a bench"},
+	{of: "calib/report", may: []string{"calib", "helpers"},
+		why: "a page shows what a calibration found, and needs no device to do so"},
 	{of: "driver", may: []string{"rig", "calib", "holo", "slm", "camera", "helpers"},
 		why: "the OPU is the same on every device, and a simulated one is no special case"},
 	{of: "sim", may: []string{"slm", "camera", "helpers"},
