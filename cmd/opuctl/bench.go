@@ -29,6 +29,7 @@ type benchFlags struct {
 	mask        string
 	anchor      float64
 	tags        bool
+	drift       string
 }
 
 // registerBench registers what says which OPU it is.
@@ -49,6 +50,14 @@ func (b *benchFlags) register(c *cobra.Command) {
 	f.StringVar(&b.mask, "mask", "", "`file` with the lit mirrors, as map makes it; the layout uses no others")
 	f.Float64Var(&b.anchor, "anchor", 0, "share of the chip that is always on, so that each frame tells its own phase and power (0 to 0.5)")
 	f.BoolVar(&b.tags, "tags", false, "reserve a fifth of the chip for tags, by which frames of more than 32 features prove themselves")
+}
+
+// corrections are the values of --drift.
+var corrections = map[string]driver.Correction{"": driver.PerFrame, "frame": driver.PerFrame, "probe": driver.ByProbe, "none": driver.Uncorrected}
+
+// registerDrift registers the flag of commands that project.
+func (b *benchFlags) registerDrift(c *cobra.Command) {
+	c.Flags().StringVar(&b.drift, "drift", "frame", "how the reference's phase is followed: frame (where frames tell it, else probe), probe (once a run), none")
 }
 
 // need is what a command needs of an OPU.
@@ -157,13 +166,26 @@ func summary(c *calib.Calibration) string {
 		c.Carrier.Fu, c.Carrier.Fv, c.Carrier.Radius, c.Quality.SNR, c.Outputs, c.Layout.Features, c.Epoch())
 }
 
-// opu opens and calibrates an OPU in one go.
+// opu opens and calibrates an OPU in one go. What it learns itself it judges, and
+// refuses as calibrate does; a calibration that was loaded was judged when it was saved.
 func (b *benchFlags) opu(ctx context.Context, stderr io.Writer, n need, p *progress, o driver.Options) (*driver.OPU, *table, error) {
+	correction, known := corrections[b.drift]
+	if !known {
+		return nil, nil, usage("--drift is frame, probe or none, not %q", b.drift)
+	}
+	o.Drift = correction
 	t, err := b.open(stderr, n)
 	if err != nil {
 		return nil, nil, err
 	}
 	cal, err := b.calibrate(ctx, t, n, p)
+	if err == nil && b.calibration == "" {
+		p.to(0, "judging the calibration")
+		var figures *calib.Figures
+		if figures, err = cal.Examine(ctx, t.rig, b.seed); err == nil {
+			err = refusal("use the OPU", cal.Judge(figures))
+		}
+	}
 	if err != nil {
 		t.rig.Close()
 		return nil, nil, err

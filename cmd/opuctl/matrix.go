@@ -49,6 +49,7 @@ is written. A slow change of the medium between groups is not in the error bars.
 		RunE: func(c *cobra.Command, _ []string) error { return m.run(c) },
 	}
 	m.benchFlags.register(c)
+	m.registerDrift(c)
 	m.format.register(c)
 	f := c.Flags()
 	f.StringVar(&m.out, "out", "", "`file` for B: M x N, complex64")

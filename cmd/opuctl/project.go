@@ -51,6 +51,7 @@ each -1, 0 or 1, of any number type; y has as many rows of M outputs.
 		RunE: func(c *cobra.Command, _ []string) error { return p.run(c) },
 	}
 	p.benchFlags.register(c)
+	p.registerDrift(c)
 	p.format.register(c)
 	f := c.Flags()
 	f.StringVar(&p.in, "in", "", "`file` with x: rows x N")

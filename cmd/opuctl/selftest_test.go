@@ -54,3 +54,18 @@ func hasPage(t *testing.T, dir, verdict, picture string) {
 		t.Error(err)
 	}
 }
+
+// Commands that calibrate on the way judge what they learnt before they use it.
+func TestProjectRefuses(t *testing.T) {
+	dir := t.TempDir()
+	in, out := writeArray(t, filepath.Join(dir, "x.npy"), make([]int8, 20), 2, 10), filepath.Join(dir, "y.npy")
+	if code, _, stderr := opuctl(t, "project", "--sim=broken", "--in", in, "--out", out); code != exitFailed || !strings.Contains(stderr, "tilt the reference beam") {
+		t.Errorf("a broken bench: exit code %d, %q", code, stderr)
+	}
+	if _, err := os.Stat(out); err == nil {
+		t.Error("projections of a broken bench were written")
+	}
+	if code, _, stderr := opuctl(t, "project", "--sim", "--in", in, "--out", out, "--drift", "magic"); code != exitInput || !strings.Contains(stderr, "--drift is frame, probe or none") {
+		t.Errorf("an unknown correction: exit code %d, %q", code, stderr)
+	}
+}

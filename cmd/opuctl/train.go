@@ -88,6 +88,7 @@ it, on the same feedback matrix only.`,
 		RunE: func(c *cobra.Command, _ []string) error { return t.run(c) },
 	}
 	t.benchFlags.register(c)
+	t.registerDrift(c)
 	t.format.register(c)
 	f, d := c.Flags(), &t.config
 	f.StringVar(&t.data, "data", "", "`folder` with MNIST's idx files, or x.npy and y.npy")
