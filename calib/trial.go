@@ -85,7 +85,9 @@ func (c *Calibration) trial(ctx context.Context, r *rig.Rig, layout *slm.Layout,
 		return nil, err
 	}
 
-	dark, _ := average(fields[0:first:first], 0, 2)
+	// A phase that jumps weakens each field by a share, so only the dark one's scatter
+	// stands beside a weak field.
+	dark, still := average(fields[0:first:first], 0, 2)
 	field, noise := average(fields[0:first:first], 1, 2)
 	var pairPower, signal, sum, broken, single float64
 	for k := first; k < hot; k += each {
@@ -109,7 +111,7 @@ func (c *Calibration) trial(ctx context.Context, r *rig.Rig, layout *slm.Layout,
 		// Every feature differs between a vector and its complement.
 		entry:         (pairPower/n - 2*noise) / float64(layout.Features()),
 		snr:           decibel(max(signal/n-noise, 0) / noise),
-		oneHot:        decibel(max(single/float64(oneHots*m)-noise, 0) / noise),
+		oneHot:        decibel(max(single/float64(oneHots*m)-still, 0) / still),
 		linearity:     decibel(sum / broken),
 		repeatability: decibel(meanPower(field) / noise),
 	}, nil
