@@ -1,0 +1,292 @@
+package oip_test
+
+import (
+	"bytes"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"math"
+	"net/http/httptest"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/light-in-the-loop/opu/internal/oip"
+)
+
+var limits = oip.Limits{JSON: 1 << 16, Body: 1 << 20}
+
+// read reads a request whose JSON part is followed by binary data. The header is
+// left out if it is negative.
+func read(text, data string, header int) (*oip.Request, error) {
+	h := ""
+	if header >= 0 {
+		h = strconv.Itoa(header)
+	}
+	return oip.ReadRequest(strings.NewReader(text+data), int64(len(text)+len(data)), h, limits)
+}
+
+const (
+	exampleRequest  = `{"id":"7","inputs":[{"name":"x","shape":[2,4],"datatype":"INT8","parameters":{"binary_data_size":8}}],"outputs":[{"name":"y","parameters":{"binary_data":true}}]}`
+	exampleX        = "\x01\x00\xff\x01\x00\x00\x01\xff"
+	exampleResponse = `{"model_name":"opu","model_version":"3","id":"7","outputs":[{"name":"y","datatype":"FP32","shape":[2,2,2],"parameters":{"binary_data_size":32}}]}`
+	exampleY        = "\x00\x00\x80\x3f\x00\x00\x00\x3f\x00\x00\x00\xc0\x00\x00\x80\xbf\x00\x00\x80\x3e\x00\x00\x00\x00\x00\x00\x40\x40\x00\x00\x00\xbf"
+)
+
+// The worked example of the reference, section 4.1.
+func TestExample(t *testing.T) {
+	if len(exampleRequest) != 161 || len(exampleResponse) != 145 {
+		t.Fatalf("the example has %d and %d bytes of JSON, want 161 and 145", len(exampleRequest), len(exampleResponse))
+	}
+	r, err := read(exampleRequest, exampleX, 161)
+	if err != nil {
+		t.Fatal(err)
+	}
+	x := make([]byte, r.Inputs[0].Elements)
+	if err := r.ReadData(x); err != nil {
+		t.Fatal(err)
+	}
+	if string(x) != exampleX || r.ID != "7" || !slices.Equal(r.Inputs[0].Shape, []int{2, 4}) || r.Inputs[0].Datatype != oip.Int8 ||
+		!slices.Equal(r.Outputs, []oip.Output{{Name: "y", Binary: true}}) {
+		t.Errorf("read %+v with data %v", r, x)
+	}
+
+	var data []byte
+	for _, v := range []float32{1, 0.5, -2, -1, 0.25, 0, 3, -0.5} {
+		data = binary.LittleEndian.AppendUint32(data, math.Float32bits(v))
+	}
+	w := httptest.NewRecorder()
+	response := oip.Response{Model: "opu", Version: "3", ID: "7", Name: "y", Shape: []int{2, 2, 2}, Binary: true, Data: data}
+	if err := response.Write(w); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(exampleResponse+exampleY, w.Body.String()); diff != "" {
+		t.Errorf("the response differs (-want +got):\n%s", diff)
+	}
+	if h := w.Header(); h.Get(oip.HeaderLength) != "145" || h.Get("Content-Length") != "177" || h.Get("Content-Type") != "application/octet-stream" {
+		t.Errorf("its headers are %v", h)
+	}
+
+	w = httptest.NewRecorder()
+	response.Binary = false
+	if err := response.Write(w); err != nil {
+		t.Fatal(err)
+	}
+	want := `{"model_name":"opu","model_version":"3","id":"7","outputs":[{"name":"y","datatype":"FP32","shape":[2,2,2],"data":[1,0.5,-2,-1,0.25,0,3,-0.5]}]}`
+	if w.Body.String() != want || w.Header().Get("Content-Type") != "application/json" {
+		t.Errorf("as JSON, with headers %v: %s", w.Header(), w.Body)
+	}
+}
+
+// One input in every form that is allowed.
+func TestForms(t *testing.T) {
+	input := func(rest string) string { return `{"inputs":[{"name":"x","shape":[2,3],` + rest + `}]}` }
+	for _, c := range []struct {
+		name, text string
+		want       []byte
+	}{
+		{"flat", input(`"datatype":"INT8","data":[1,-1,0, 0,1,1]`), []byte{1, 255, 0, 0, 1, 1}},
+		{"nested", input(`"datatype":"INT8","data":[ [1,-1,0] , [0,1,1] ]`), []byte{1, 255, 0, 0, 1, 1}},
+		{"BOOL words", input(`"datatype":"BOOL","data":[true,false,false,true,true,false]`), []byte{1, 0, 0, 1, 1, 0}},
+		{"BOOL numbers", input(`"datatype":"BOOL","data":[1,0,0,1,1,0]`), []byte{1, 0, 0, 1, 1, 0}},
+		{"UINT8", input(`"datatype":"UINT8","data":[255,0,0,1,1,0]`), []byte{255, 0, 0, 1, 1, 0}},
+		{"unknown fields", `{"model_name":"opu","inputs":[{"name":"x","shape":[2],"datatype":"INT8","data":[0,1],"new":{}}],"newer":[]}`, []byte{0, 1}},
+		{"deeper", `{"inputs":[{"name":"x","shape":[1,2,2],"datatype":"INT8","data":[[[0,1],[1,0]]]}]}`, []byte{0, 1, 1, 0}},
+		{"half as deep", `{"inputs":[{"name":"x","shape":[2,1,2],"datatype":"INT8","data":[[0,1],[1,0]]}]}`, []byte{0, 1, 1, 0}},
+		{"no rows", `{"inputs":[{"name":"x","shape":[0,3],"datatype":"INT8"}]}`, []byte{}},
+		{"no rows, data", `{"inputs":[{"name":"x","shape":[0,3],"datatype":"INT8","data":[]}]}`, []byte{}},
+		{"null is nothing", `{"id":null,"parameters":null,"inputs":[{"name":"x","shape":[0],"datatype":"INT8","data":null,"parameters":null}],"outputs":null}`, []byte{}},
+	} {
+		r, err := read(c.text, "", -1)
+		if err != nil {
+			t.Errorf("%s: %v", c.name, err)
+			continue
+		}
+		x := make([]byte, r.Inputs[0].Elements)
+		if err := r.ReadData(x); err != nil || !slices.Equal(x, c.want) {
+			t.Errorf("%s: read %v (%v), want %v", c.name, x, err, c.want)
+		}
+	}
+}
+
+func TestRefusals(t *testing.T) {
+	binary := `{"inputs":[{"name":"x","shape":[2,2],"datatype":"INT8","parameters":{"binary_data_size":4}}]}`
+	json := func(rest string) string {
+		return `{"inputs":[{"name":"x","shape":[2,2],"datatype":"INT8"` + rest + `}]}`
+	}
+	long := strings.Repeat("x", 1<<16)
+	for _, c := range []struct {
+		name, text, data string
+		header           int // as read; -2: as long as the text
+		want             error
+	}{
+		{"header missing", binary, "abcd", -1, oip.ErrRequest},
+		{"header too large", binary, "abcd", 1000, oip.ErrRequest},
+		{"header too small", binary, "abcd", 20, oip.ErrRequest},
+		{"header beyond the limit", binary, "abcd", 1 << 30, oip.ErrTooLarge},
+		{"bytes missing", binary, "abc", -2, oip.ErrRequest},
+		{"bytes left over", binary, "abcde", -2, oip.ErrRequest},
+		{"binary size without binary data", binary, "", -1, oip.ErrRequest},
+		{"two sources", json(`,"data":[1,1,1,1],"parameters":{"binary_data_size":4}`), "abcd", -2, oip.ErrRequest},
+		{"no source", json(``), "", -1, oip.ErrRequest},
+		{"wrong size", json(`,"parameters":{"binary_data_size":5}`), "abcde", -2, oip.ErrRequest},
+		{"size is no number", json(`,"parameters":{"binary_data_size":"4"}`), "abcd", -2, oip.ErrRequest},
+		{"half precision", `{"inputs":[{"name":"x","shape":[1],"datatype":"FP16","data":[1]}]}`, "", -1, oip.ErrRequest},
+		{"negative dimension", `{"inputs":[{"name":"x","shape":[-1,-1],"datatype":"INT8","data":[1]}]}`, "", -1, oip.ErrRequest},
+		{"overflow", `{"inputs":[{"name":"x","shape":[4294967296,4294967296],"datatype":"INT8","data":[]}]}`, "", -1, oip.ErrRequest},
+		{"overflow at once", `{"inputs":[{"name":"x","shape":[9223372036854775807],"datatype":"INT8","data":[]}]}`, "", -1, oip.ErrRequest},
+		{"overflow past int64", `{"inputs":[{"name":"x","shape":[92233720368547758070],"datatype":"INT8","data":[]}]}`, "", -1, oip.ErrRequest},
+		{"many dimensions", `{"inputs":[{"name":"x","shape":[1,1,1,1,1,1,1,1,1],"datatype":"INT8","data":[1]}]}`, "", -1, oip.ErrRequest},
+		{"the same input twice", `{"inputs":[{"name":"x","shape":[1],"datatype":"INT8","data":[1]},{"name":"x","shape":[1],"datatype":"INT8","data":[1]}]}`, "", -1, oip.ErrRequest},
+		{"the same output twice", `{"outputs":[{"name":"y"},{"name":"y"}]}`, "", -1, oip.ErrRequest},
+		{"many outputs", `{"outputs":[` + strings.Repeat(`{"name":"y"},`, 16) + `{"name":"y"}]}`, "", -1, oip.ErrRequest},
+		{"shared memory in", json(`,"parameters":{"shared_memory_region":"r","shared_memory_byte_size":4}`), "", -1, oip.ErrRequest},
+		{"shared memory out", `{"outputs":[{"name":"y","parameters":{"shared_memory_region":"r"}}]}`, "", -1, oip.ErrRequest},
+		{"binary_data is no bool", `{"outputs":[{"name":"y","parameters":{"binary_data":1}}]}`, "", -1, oip.ErrRequest},
+		{"no JSON", `hello`, "", -1, oip.ErrRequest},
+		{"empty", ``, "", -1, oip.ErrRequest},
+		{"cut short", `{"inputs":[`, "", -1, oip.ErrRequest},
+		{"two objects", `{}{}`, "", -1, oip.ErrRequest},
+		{"more JSON than may be", `{"id":"` + long + `"}`, "", -1, oip.ErrTooLarge},
+		{"more than may be", binary, strings.Repeat(long, 17), -2, oip.ErrTooLarge},
+
+		{"too few", json(`,"data":[1,1,1]`), "", -1, oip.ErrRequest},
+		{"too many", json(`,"data":[1,1,1,1,1]`), "", -1, oip.ErrRequest},
+		{"uneven", json(`,"data":[[1,1,1],[1]]`), "", -1, oip.ErrRequest},
+		{"half nested", json(`,"data":[1,[1,1],1]`), "", -1, oip.ErrRequest},
+		{"nested late", json(`,"data":[[1,1],1,1]`), "", -1, oip.ErrRequest},
+		{"too deep", json(`,"data":[[[1],[1]],[[1],[1]]]`), "", -1, oip.ErrRequest},
+		{"wrong parts", json(`,"data":[[1,1],[1,1],[]]`), "", -1, oip.ErrRequest},
+		{"fraction", json(`,"data":[1,1,1,0.5]`), "", -1, oip.ErrRequest},
+		{"out of range", json(`,"data":[1,1,1,128]`), "", -1, oip.ErrRequest},
+		{"string", json(`,"data":[1,1,1,"]"]`), "", -1, oip.ErrRequest},
+		{"a word in INT8", json(`,"data":[1,1,1,true]`), "", -1, oip.ErrRequest},
+		{"object", json(`,"data":{"0":1}`), "", -1, oip.ErrRequest},
+		{"scalar", json(`,"data":1`), "", -1, oip.ErrRequest},
+	} {
+		header := c.header
+		if header == -2 {
+			header = len(c.text)
+		}
+		r, err := read(c.text, c.data, header)
+		if err == nil && len(r.Inputs) > 0 {
+			err = r.ReadData(make([]byte, r.Inputs[0].Elements))
+		}
+		if !errors.Is(err, c.want) {
+			t.Errorf("%s: %v, want %v", c.name, err, c.want)
+		} else if !strings.HasPrefix(err.Error(), "cannot ") || len(err.Error()) > 300 {
+			t.Errorf("%s: the error is of no use: %v", c.name, err)
+		}
+	}
+	for _, header := range []string{"-1", "0x10", "1e3", " 1", "99999999999999999999"} {
+		if _, err := oip.ReadRequest(strings.NewReader(binary), -1, header, limits); !errors.Is(err, oip.ErrRequest) {
+			t.Errorf("header %q: %v, want ErrRequest", header, err)
+		}
+	}
+}
+
+// Without a length (a chunked body), the end is found by reading.
+func TestUnknownLength(t *testing.T) {
+	for _, c := range []struct {
+		data string
+		want error
+	}{{exampleX, nil}, {exampleX[:7], oip.ErrRequest}, {exampleX + "!", oip.ErrRequest}} {
+		r, err := oip.ReadRequest(strings.NewReader(exampleRequest+c.data), -1, "161", limits)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := r.ReadData(make([]byte, 8)); !errors.Is(err, c.want) {
+			t.Errorf("%d bytes: %v, want %v", len(c.data), err, c.want)
+		}
+	}
+}
+
+// A raw request is nothing but bytes (section 4.2).
+func TestRaw(t *testing.T) {
+	r, err := read("", "\x01\xff\x00", 0)
+	if err != nil || !r.Raw || r.RawSize != 3 || !r.Binary {
+		t.Fatalf("got %+v, %v", r, err)
+	}
+	x := make([]byte, 3)
+	if err := r.ReadData(x); err != nil || string(x) != "\x01\xff\x00" {
+		t.Errorf("read %v, %v", x, err)
+	}
+}
+
+func TestInt(t *testing.T) {
+	for text, want := range map[string]int64{"5": 5, "-3": -3, "2.0": 2, "1e3": 1000} {
+		if got, err := oip.Int(json.Number(text)); err != nil || got != want {
+			t.Errorf("%s: %d, %v", text, got, err)
+		}
+	}
+	for _, v := range []any{json.Number("0.5"), json.Number("1e400"), "5", true, nil} {
+		if got, err := oip.Int(v); !errors.Is(err, oip.ErrRequest) {
+			t.Errorf("%v: %d, %v", v, got, err)
+		}
+	}
+}
+
+// Whatever is sent: no panic, and what is accepted is what encoding/json reads.
+func FuzzReadRequest(f *testing.F) {
+	f.Add([]byte(exampleRequest), []byte(exampleX), 161)
+	f.Add([]byte(`{"inputs":[{"name":"x","shape":[2,2],"datatype":"INT8","data":[[1,0],[0,-1]]}]}`), []byte(nil), -1)
+	f.Add([]byte(`{"inputs":[{"name":"x","shape":[3],"datatype":"BOOL","data":[true,0, false]}],"outputs":[{"name":"y"}]}`), []byte(nil), -1)
+	f.Add([]byte(`{"parameters":{"binary_data_output":true},"inputs":[{"name":"x","shape":[1,3,2],"datatype":"UINT8","data":[[1,0,255,3,4,5]]}]}`), []byte(nil), -1)
+	f.Add([]byte(``), []byte("\x01\x02"), 0)
+	f.Fuzz(func(t *testing.T, text, data []byte, header int) {
+		r, err := read(string(text), string(data), header)
+		if err != nil {
+			return
+		}
+		if r.Raw {
+			if header != 0 || r.RawSize != int64(len(text)+len(data)) {
+				t.Fatalf("a raw request of %d bytes from header %d", r.RawSize, header)
+			}
+			return
+		}
+		if len(r.Inputs) != 1 || r.Inputs[0].Elements > 1<<16 {
+			return
+		}
+		x := make([]byte, r.Inputs[0].Elements)
+		if err := r.ReadData(x); err != nil {
+			return
+		}
+		if header >= 0 {
+			if all := slices.Concat(text, data); len(x) > 0 && !bytes.HasSuffix(all, x) && !bytes.Contains(all[:header], []byte("data")) {
+				t.Fatalf("accepted %v, which is not the end of the body", x)
+			}
+			return
+		}
+		var plain struct {
+			Inputs []struct{ Data any }
+		}
+		if err := json.Unmarshal(text, &plain); err != nil {
+			t.Fatalf("accepted what encoding/json refuses: %v", err)
+		}
+		var want []byte
+		flatten(plain.Inputs[0].Data, &want)
+		if len(x) > 0 && !bytes.Equal(x, want) {
+			t.Fatalf("read %v, want %v", x, want)
+		}
+	})
+}
+
+func flatten(v any, dst *[]byte) {
+	switch v := v.(type) {
+	case []any:
+		for _, e := range v {
+			flatten(e, dst)
+		}
+	case float64:
+		*dst = append(*dst, byte(int(v)))
+	case bool:
+		if v {
+			*dst = append(*dst, 1)
+		} else {
+			*dst = append(*dst, 0)
+		}
+	}
+}
