@@ -44,11 +44,18 @@ var rules = []rule{
 		why: "data are files and arrays"},
 	{of: "dfa", may: []string{"dfa/dataset", "helpers"}, tests: true,
 		why: "training consumes a Projector: optics, a matrix and a remote OPU are the same to it"},
+	{of: "internal/bench", may: []string{"sim", "driver", "calib", "rig", "holo", "slm", "helpers"},
+		why: "it puts the parts together for commands; no device and no service is among them"},
+	{of: "internal/server", may: []string{"driver", "calib", "helpers"},
+		why: "a service of the OPU is the same on every bench; commands choose it"},
 	{of: "internal/...", may: []string{"helpers"},
 		why: "a helper that anyone may import must not bring the optics along"},
 	{of: "cmd/...", may: []string{"any"},
 		why: "commands put the parts together, and only they choose between a device and the simulation"},
 }
+
+// Packages of internal/ that are no helpers: commands alone may import them.
+var assemblies = []string{"internal/bench", "internal/server"}
 
 func (r rule) fits(pkg string) bool {
 	tree, isTree := strings.CutSuffix(r.of, "...")
@@ -57,7 +64,7 @@ func (r rule) fits(pkg string) bool {
 
 func (r rule) allows(imported string) bool {
 	return slices.Contains(r.may, "any") || slices.Contains(r.may, imported) ||
-		slices.Contains(r.may, "helpers") && strings.HasPrefix(imported, "internal/")
+		slices.Contains(r.may, "helpers") && strings.HasPrefix(imported, "internal/") && !slices.Contains(assemblies, imported)
 }
 
 // forbidden says what is wrong with the imports of a package's code, or of its
@@ -121,9 +128,14 @@ func TestForbidden(t *testing.T) {
 		{pkg: "sim", imported: "holo", want: true},
 		{pkg: "sim", imported: "cmd/opuctl", want: true},
 		{pkg: "internal/npy", imported: "slm", want: true},
+		{pkg: "dfa", imported: "internal/bench", want: true},
+		{pkg: "driver", imported: "internal/server", want: true},
+		{pkg: "internal/server", imported: "sim", want: true},
 		{pkg: "unheardof", imported: "internal/npy", want: true},
 
 		{pkg: "driver", imported: "rig"},
+		{pkg: "internal/server", imported: "driver"},
+		{pkg: "cmd/opud", imported: "internal/server"},
 		{pkg: "driver", imported: "sim", tests: true},
 		{pkg: "slm/slmtest", imported: "slm"},
 		{pkg: "dfa", imported: "dfa", tests: true},

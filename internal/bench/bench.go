@@ -1,0 +1,125 @@
+// Package bench assembles an OPU from its parts: a simulated bench, the rig of its two
+// devices, the calibration that is learnt from its frames and judged, and the driver.
+//
+//	c, err := bench.Fit("good", seed, features, outputs)
+//	b, err := bench.Open(ctx, c, bench.Options{Features: features}, func(stage string) { ... })
+//	defer b.Close()
+//	err = b.OPU.Project(ctx, y, x)
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/light-in-the-loop/opu/calib"
+	"github.com/light-in-the-loop/opu/driver"
+	"github.com/light-in-the-loop/opu/holo"
+	"github.com/light-in-the-loop/opu/rig"
+	"github.com/light-in-the-loop/opu/sim"
+	"github.com/light-in-the-loop/opu/slm"
+)
+
+// The conditions that callers act on.
+var (
+	ErrInput   = errors.New("bad input")
+	ErrRefused = errors.New("the verdict is refused")
+)
+
+// Options say how to calibrate, and how to drive what was calibrated.
+type Options struct {
+	Features int
+	Outputs  int // complex; 0: as many as the sensor gives
+	Layout   slm.Kind
+	Seed     uint64
+	Anchor   float64 // as calib.Options has them
+	Tags     bool
+
+	Driver driver.Options
+}
+
+// Bench is an assembled OPU.
+type Bench struct {
+	OPU     *driver.OPU
+	Rig     *rig.Rig
+	Sim     *sim.Bench
+	Verdict calib.Verdict
+}
+
+// Taps and Stride are those of the kernel: 8x8 taps, an output every 4 pixels
+// (performance notes, section 4).
+const Taps, Stride = 8, 4
+
+const (
+	maxSide           = 4096 // of a simulated sensor: frames of 16 Mpx
+	mirrorsPerFeature = 4    // at least
+)
+
+// Fit returns a preset of the simulated bench, grown until it has room for the
+// features and outputs.
+func Fit(preset string, seed uint64, features, outputs int) (sim.Config, error) {
+	c, err := sim.Preset(preset, seed)
+	if err != nil {
+		return c, err
+	}
+	if features < 1 || features > slm.MaxFeatures || outputs < 0 {
+		return c, fmt.Errorf("cannot simulate %d features and %d outputs: 1 to %d features, and no negative outputs: %w", features, outputs, slm.MaxFeatures, ErrInput)
+	}
+	for holo.MaxOutputs(holo.Kernel{Taps: Taps, Stride: Stride}, c.Width, c.Height) < outputs {
+		if c.Width, c.Height = 2*c.Width, 2*c.Height; c.Width > maxSide {
+			return c, fmt.Errorf("cannot simulate %d outputs: they need a sensor of more than %dx%d pixels: %w", outputs, maxSide, maxSide, ErrInput)
+		}
+	}
+	for c.Chip.Mirrors() < mirrorsPerFeature*features {
+		c.Chip.Width, c.Chip.Height = 2*c.Chip.Width, 2*c.Chip.Height
+	}
+	return c, nil
+}
+
+// Open builds the bench, calibrates and judges it, which takes some seconds. Progress
+// is called when a stage begins. A calibration that is not good is ErrRefused, with
+// what to turn.
+func Open(ctx context.Context, c sim.Config, o Options, progress func(stage string)) (*Bench, error) {
+	table, err := sim.New(c)
+	if err != nil {
+		return nil, err
+	}
+	r, err := rig.New(table.DMD(), table.Camera(), rig.Config{Shutter: table})
+	if err != nil {
+		return nil, err
+	}
+	b := &Bench{Rig: r, Sim: table}
+	if err := b.calibrate(ctx, o, progress); err != nil {
+		return nil, errors.Join(err, r.Close())
+	}
+	return b, nil
+}
+
+func (b *Bench) calibrate(ctx context.Context, o Options, progress func(stage string)) error {
+	cal, err := calib.Learn(ctx, b.Rig, calib.Options{
+		Layout:  slm.LayoutSpec{Kind: o.Layout, Features: o.Features, Seed: o.Seed},
+		Outputs: o.Outputs, Seed: o.Seed, Anchor: o.Anchor, Tags: o.Tags, Taps: Taps, Stride: Stride,
+		Progress: progress,
+	})
+	var failure *calib.Failure
+	if errors.As(err, &failure) {
+		return fmt.Errorf("cannot calibrate: %w: %w", err, ErrRefused)
+	}
+	if err != nil {
+		return err
+	}
+	progress("judging")
+	figures, err := cal.Examine(ctx, b.Rig, o.Seed)
+	if err != nil {
+		return err
+	}
+	if b.Verdict = cal.Judge(figures); b.Verdict.Verdict != calib.VerdictGood {
+		return fmt.Errorf("cannot use the OPU: %s: %w", strings.Join(b.Verdict.Reasons, "; "), ErrRefused)
+	}
+	b.OPU, err = driver.New(ctx, b.Rig, cal, o.Driver)
+	return err
+}
+
+// Close parks the mirrors and closes the devices. It may be called more than once.
+func (b *Bench) Close() error { return b.Rig.Close() }

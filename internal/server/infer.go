@@ -1,0 +1,271 @@
+package server
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/light-in-the-loop/opu/driver"
+	"github.com/light-in-the-loop/opu/internal/oip"
+)
+
+var (
+	errTimeout  = errors.New("the request's time is over")
+	errEncoding = errors.New("compressed")
+)
+
+// job is an inference request that was agreed to.
+type job struct {
+	model    *model
+	request  *oip.Request
+	rows     int
+	planes   int // of bits, where x is packed
+	rawSize  int // bytes of x as they come
+	datatype string
+	binary   bool // the output
+
+	first, count int // the outputs that are wanted
+	repeat       int // exposures of each row
+	timeout      time.Duration
+}
+
+// infer is POST /v2/models/NAME/infer.
+func (s *Server) infer(w http.ResponseWriter, r *http.Request) (err error) {
+	m, err := s.find(r)
+	if err != nil {
+		return err
+	}
+	var t spent
+	start := time.Now()
+	defer func() {
+		t.total = time.Since(start)
+		m.stats.count(t, err != nil)
+	}()
+	if err := s.usable(m); err != nil {
+		return err
+	}
+	if e := r.Header.Get("Content-Encoding"); e != "" && e != "identity" {
+		return fmt.Errorf("cannot read a body in %.20q: send it as it is, since speckle and vectors hardly shrink: %w", e, errEncoding)
+	}
+	connection := http.NewResponseController(w) // on a connection without deadlines these do nothing
+	connection.SetReadDeadline(start.Add(bodyTimeout))
+	request, err := oip.ReadRequest(r.Body, r.ContentLength, r.Header.Get(oip.HeaderLength), oip.Limits{JSON: s.o.Limits.JSON, Body: s.o.Limits.Body})
+	if err != nil {
+		return err
+	}
+	j, err := s.agree(m, request)
+	if err != nil {
+		return err
+	}
+	rowBytes := 4 * m.width * j.count
+	release, err := s.memory.take(peerOf(r).user, int64(j.rows)*int64(s.inputs+rowBytes)+int64(j.rawSize))
+	if err != nil {
+		return err
+	}
+	defer release()
+	x, err := s.read(j)
+	if err != nil {
+		return err
+	}
+	connection.SetReadDeadline(time.Time{})
+	t.input = time.Since(start)
+
+	buffer := s.buffer(j.rows * rowBytes)
+	defer s.buffers.Put(buffer)
+	y := *buffer
+	if err := s.project(r, j, x, y, &t); err != nil {
+		return err
+	}
+	shape := append([]int{j.rows}, m.outputShape(j.count)...)
+	response := oip.Response{
+		Model: m.name, Version: s.version, ID: request.ID, Parameters: s.facts(t),
+		Name: "y", Shape: shape, Binary: j.binary, Data: y,
+	}
+	connection.SetWriteDeadline(time.Now().Add(bodyTimeout))
+	defer connection.SetWriteDeadline(time.Time{})
+	if err := response.Write(w); err != nil {
+		s.o.Log.Debug("client gone while its response was written", "error", err)
+	}
+	return nil
+}
+
+// agree checks a request against the model, and its sizes against the limits.
+func (s *Server) agree(m *model, request *oip.Request) (*job, error) {
+	j := &job{model: m, request: request, planes: 1, datatype: oip.Int8, binary: request.Binary, count: s.outputs, repeat: 1}
+	name, datatype, shape := s.input(m)
+	width := shape[len(shape)-1] // of a row, or of one plane of it
+	bad := func(format string, args ...any) error {
+		return fmt.Errorf("cannot use the request for model %s: "+format+": %w", append(append([]any{m.name}, args...), errUnknownTensor)...)
+	}
+	switch {
+	case request.Raw:
+		j.rows = 1
+		j.rawSize = width
+		if m.packed && request.RawSize == int64(2*width) {
+			j.planes, j.rawSize = 2, 2*width
+		}
+		if request.RawSize >= 0 && request.RawSize != int64(j.rawSize) {
+			return nil, bad("a raw request is one row of %d bytes, this one has %d", width, request.RawSize)
+		}
+	case len(request.Inputs) != 1 || request.Inputs[0].Name != name:
+		return nil, bad("it must have one input, called %s", name)
+	default:
+		in := request.Inputs[0]
+		got := in.Shape
+		fits := len(got) == 1+len(shape) && got[len(got)-1] == width
+		if m.packed {
+			fits = fits && (got[1] == 1 || got[1] == 2) && in.Datatype == oip.Uint8
+		}
+		if !fits {
+			return nil, bad("input %s has shape %d of %s; %d of %s is needed, where the first is the number of rows%s", name, got, in.Datatype,
+				append([]int{-1}, shape...), datatype, map[bool]string{true: " and the second 1 or 2 planes"}[m.packed])
+		}
+		j.rows, j.rawSize, j.datatype = got[0], in.Elements, in.Datatype
+		if m.packed {
+			j.planes = got[1]
+		}
+	}
+	for _, out := range request.Outputs {
+		if out.Name != "y" {
+			return nil, bad("there is no output %.64q; the only one is y", out.Name)
+		}
+		j.binary = out.Binary
+	}
+	if most := s.maxBatch(m); j.rows > most {
+		return nil, fmt.Errorf("cannot use the request for model %s: %d rows are more than %d, its max_batch_size; send fewer at a time: %w", m.name, j.rows, most, errTooLarge)
+	}
+	return j, s.parameters(j)
+}
+
+// mostRepeats bounds how often a row is exposed for one request.
+const mostRepeats = 1024
+
+// parameters reads those of the request (section 14.3). One that is not known is
+// refused: what it would have changed would be wrong.
+func (s *Server) parameters(j *job) error {
+	j.first, j.count = 0, -1
+	for name, value := range j.request.Parameters {
+		number := func(least, most int) (int, error) {
+			n, err := oip.Int(value)
+			if err != nil || n < int64(least) || n > int64(most) {
+				return 0, fmt.Errorf("cannot use parameter %s: it is %v, and must be an integer from %d to %d: %w", name, value, least, most, oip.ErrRequest)
+			}
+			return int(n), nil
+		}
+		var err error
+		switch {
+		case name == "row_start":
+			j.first, err = number(0, s.outputs-1)
+		case name == "row_count":
+			j.count, err = number(1, s.outputs)
+		case name == "repeat":
+			j.repeat, err = number(1, mostRepeats)
+		case name == "timeout":
+			var us int
+			us, err = number(0, math.MaxInt32)
+			j.timeout = time.Duration(us) * time.Microsecond
+		case name == "binary_data_output", name == "priority", name == "headers", strings.HasPrefix(name, "triton_"):
+			// read already, or without a meaning here
+		default:
+			err = fmt.Errorf("cannot use parameter %.64q: row_start, row_count, repeat and timeout are known: %w", name, oip.ErrRequest)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if j.count < 0 {
+		j.count = s.outputs - j.first
+	}
+	if j.first+j.count > s.outputs {
+		return fmt.Errorf("cannot return outputs %d to %d: there are %d: %w", j.first, j.first+j.count-1, s.outputs, oip.ErrRequest)
+	}
+	return nil
+}
+
+// read reads x.
+func (s *Server) read(j *job) ([]int8, error) {
+	raw := make([]byte, j.rawSize)
+	if err := j.request.ReadData(raw); err != nil {
+		return nil, err
+	}
+	x := make([]int8, j.rows*s.inputs)
+	return x, s.decode(j.model, x, raw, j.datatype, j.planes)
+}
+
+// buffer is one of n bytes, used before or new.
+func (s *Server) buffer(n int) *[]byte {
+	if b, ok := s.buffers.Get().(*[]byte); ok && cap(*b) >= n {
+		*b = (*b)[:n]
+		return b
+	}
+	b := make([]byte, n)
+	return &b
+}
+
+// project has x projected into the body of the response.
+func (s *Server) project(r *http.Request, j *job, x []int8, body []byte, t *spent) error {
+	ctx := r.Context()
+	if j.timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeoutCause(ctx, j.timeout, fmt.Errorf("cannot finish %d rows in %v: %w", j.rows, j.timeout, errTimeout))
+		defer cancel()
+	}
+	m, n := s.outputs, 4*j.model.width*j.count // bytes of a row
+	exposure := body
+	if j.repeat > 1 {
+		exposure = make([]byte, n)
+		clear(body)
+	}
+	for range j.repeat {
+		timing, err := s.queue.Project(ctx, peerOf(r), j.model.work, x, func(first int, y []complex64) {
+			start := time.Now()
+			for i := range len(y) / m {
+				row := body[(first+i)*n : (first+i+1)*n]
+				wanted := y[i*m+j.first : i*m+j.first+j.count]
+				if j.repeat == 1 {
+					j.model.encode(row, wanted)
+				} else {
+					j.model.encode(exposure, wanted)
+					accumulate(row, exposure, 1/float32(j.repeat))
+				}
+			}
+			t.output += time.Since(start)
+		})
+		if err != nil {
+			if errors.Is(err, driver.ErrMatrixLost) {
+				s.lost.Store(&err)
+				s.o.Log.Error("the matrix is lost", "error", err)
+			}
+			return err
+		}
+		t.queued += timing.Queued
+		t.device += timing.Device
+		t.batches += timing.Batches
+	}
+	t.rows = j.rows
+	return nil
+}
+
+// accumulate adds a multiple of numbers in the form of encode.
+func accumulate(sum, add []byte, scale float32) {
+	for at := 0; at < len(sum); at += 4 {
+		v := math.Float32frombits(binary.LittleEndian.Uint32(sum[at:])) + scale*math.Float32frombits(binary.LittleEndian.Uint32(add[at:]))
+		binary.LittleEndian.PutUint32(sum[at:], math.Float32bits(v))
+	}
+}
+
+// facts are the parameters of a response.
+func (s *Server) facts(t spent) map[string]any {
+	return map[string]any{
+		"epoch":     s.o.OPU.Epoch(),
+		"device":    s.o.Device,
+		"corr":      s.o.OPU.Stats().Health,
+		"queue_us":  t.queued.Microseconds(),
+		"device_us": t.device.Microseconds(),
+	}
+}

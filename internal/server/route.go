@@ -1,0 +1,137 @@
+package server
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+
+	"github.com/light-in-the-loop/opu/driver"
+	"github.com/light-in-the-loop/opu/internal/oip"
+	"github.com/light-in-the-loop/opu/internal/queue"
+)
+
+// handler answers a request, or says why it cannot. An error must come before
+// anything is written.
+type handler func(w http.ResponseWriter, r *http.Request) error
+
+// routes is everything that is served.
+func (s *Server) routes() http.Handler {
+	mux := http.NewServeMux()
+	open := func(path, method string, h handler) { mux.Handle(path, s.answer(method, h)) }
+	closed := func(path, method string, h handler) {
+		open(path, method, func(w http.ResponseWriter, r *http.Request) error {
+			if err := s.authorise(r); err != nil {
+				return err
+			}
+			return h(w, r)
+		})
+	}
+	open("/v2/health/live", "GET", s.live)
+	open("/v2/health/ready", "GET", s.healthReady)
+	closed("/v2", "GET", s.metadata)
+	closed("/v2/{$}", "GET", s.metadata)
+	closed("/v2/models", "GET", s.list)
+	closed("/v2/models/stats", "GET", s.allStatistics)
+	closed("/v2/repository/index", "POST", s.index)
+	for _, path := range []string{"/v2/models/{name}", "/v2/models/{name}/versions/{version}"} {
+		closed(path, "GET", s.modelMetadata)
+		closed(path+"/ready", "GET", s.modelReady)
+		closed(path+"/config", "GET", s.modelConfig)
+		closed(path+"/stats", "GET", s.modelStatistics)
+		closed(path+"/infer", "POST", s.infer)
+	}
+	// Some tools begin by forgetting what they have registered, and stop if they cannot.
+	for _, memory := range []string{"/v2/systemsharedmemory", "/v2/cudasharedmemory"} {
+		closed(memory+"/status", "GET", func(w http.ResponseWriter, r *http.Request) error { return writeJSON(w, []any{}) })
+		closed(memory+"/unregister", "POST", func(http.ResponseWriter, *http.Request) error { return nil })
+		closed(memory+"/region/{region}/register", "POST", func(http.ResponseWriter, *http.Request) error {
+			return fmt.Errorf("cannot register shared memory: this server does not announce the extension; send binary data: %w", errNotHere)
+		})
+	}
+	open("/", "", func(w http.ResponseWriter, r *http.Request) error {
+		return fmt.Errorf("cannot find %.100q: %w", r.URL.Path, errUnknown)
+	})
+	return mux
+}
+
+var errMethod = errors.New("wrong method")
+
+// answer turns a handler into one of net/http's. An empty method means any.
+func (s *Server) answer(method string, h handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		err := error(nil)
+		switch {
+		case method != "" && r.Method != method && (method != "GET" || r.Method != "HEAD"):
+			w.Header().Set("Allow", method)
+			err = fmt.Errorf("cannot %.10s %.100s: only %s is understood there: %w", r.Method, r.URL.Path, method, errMethod)
+		default:
+			err = h(w, r)
+		}
+		if err != nil {
+			s.refuse(w, r, err)
+		}
+	})
+}
+
+// statuses of errors; the first that fits. What is not here is the server's own fault.
+var statuses = []struct {
+	err    error
+	status int
+}{
+	{errUnknown, http.StatusNotFound},
+	{errMethod, http.StatusMethodNotAllowed},
+	{errNoToken, http.StatusUnauthorized},
+	{oip.ErrTooLarge, http.StatusRequestEntityTooLarge},
+	{errEncoding, http.StatusUnsupportedMediaType},
+	{oip.ErrRequest, http.StatusBadRequest},
+	{driver.ErrInput, http.StatusBadRequest},
+	{errNotHere, http.StatusNotImplemented},
+	{errBusy, http.StatusServiceUnavailable},
+	{errTimeout, http.StatusServiceUnavailable},
+	{driver.ErrMatrixLost, http.StatusServiceUnavailable},
+	{queue.ErrFull, http.StatusServiceUnavailable},
+	{queue.ErrClosed, http.StatusServiceUnavailable},
+}
+
+// refuse answers with an error (section 10).
+func (s *Server) refuse(w http.ResponseWriter, r *http.Request, err error) {
+	if errors.Is(err, context.Canceled) && r.Context().Err() != nil {
+		s.o.Log.Debug("client gone", "path", r.URL.Path)
+		return
+	}
+	status := http.StatusInternalServerError
+	for _, known := range statuses {
+		if errors.Is(err, known.err) {
+			status = known.status
+			break
+		}
+	}
+	h := w.Header()
+	switch status {
+	case http.StatusServiceUnavailable:
+		h.Set("Retry-After", "1")
+	case http.StatusUnauthorized:
+		h.Set("WWW-Authenticate", `Bearer realm="opu"`)
+	case http.StatusInternalServerError:
+		s.o.Log.Error("request failed", "path", r.URL.Path, "error", err)
+	}
+	body, _ := json.Marshal(struct { // a string is never refused
+		Error string `json:"error"`
+	}{err.Error()})
+	h.Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	w.Write(body)
+}
+
+// writeJSON answers with an object.
+func writeJSON(w http.ResponseWriter, v any) error {
+	body, err := json.Marshal(v)
+	if err != nil {
+		return fmt.Errorf("cannot write the answer: %w", err)
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Write(append(body, '\n')) // whoever has gone does not miss it
+	return nil
+}
