@@ -10,6 +10,7 @@ import (
 // here (what the project is about is), and the tools that it pins.
 var reasons = map[string]string{
 	"github.com/google/go-cmp":           "tests: differences of nested values that can be read",
+	"github.com/pelletier/go-toml/v2":    "opud: a configuration whose errors have lines, unknown keys included",
 	"github.com/schollz/progressbar/v3":  "opuctl: a progress bar with time left on every terminal",
 	"github.com/spf13/cobra":             "opuctl: commands, flags, help and completion as users know them",
 	"golang.org/x/term":                  "opuctl: whether a stream is a terminal, on every system",
