@@ -23,6 +23,7 @@ import (
 	"runtime/debug"
 	"syscall"
 
+	"github.com/light-in-the-loop/opu/calib"
 	"github.com/light-in-the-loop/opu/internal/bench"
 	"github.com/light-in-the-loop/opu/internal/server"
 	"github.com/light-in-the-loop/opu/sim"
@@ -158,8 +159,12 @@ func serve(ctx context.Context, c *config, getenv func(string) string, log *slog
 	defer b.Close() // parks the mirrors
 	s, err := server.New(server.Options{
 		OPU: b.OPU, Shutter: true, Token: doors.token, Version: version(), Simulated: c.Device.Sim, Log: log,
-		Device: fmt.Sprintf("%s (%s), %s (%s)", b.Rig.SLM().Model, b.Rig.SLM().Serial, b.Rig.Camera().Model, b.Rig.Camera().Serial),
-		Limits: server.Limits(c.Limits),
+		Device:      fmt.Sprintf("%s (%s), %s (%s)", b.Rig.SLM().Model, b.Rig.SLM().Serial, b.Rig.Camera().Model, b.Rig.Camera().Serial),
+		Limits:      server.Limits(c.Limits),
+		Calibration: b.OPU.Calibration(), Verdict: b.Verdict, Config: c,
+		View: func(ctx context.Context) (*calib.View, error) {
+			return b.OPU.Calibration().View(ctx, b.Rig, c.Device.Seed)
+		},
 	})
 	if err != nil {
 		return err

@@ -66,6 +66,13 @@ type budget struct {
 	users map[string]int64
 }
 
+// held is what is reserved now.
+func (b *budget) held() int64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.used
+}
+
 // take reserves memory for a user, who may have half of it, until release is called.
 func (b *budget) take(user string, bytes int64) (release func(), err error) {
 	b.mu.Lock()

@@ -31,6 +31,7 @@ type job struct {
 
 	first, count int // the outputs that are wanted
 	repeat       int // exposures of each row
+	lease        string
 	timeout      time.Duration
 }
 
@@ -60,6 +61,9 @@ func (s *Server) infer(w http.ResponseWriter, r *http.Request) (err error) {
 	}
 	j, err := s.agree(m, request)
 	if err != nil {
+		return err
+	}
+	if err := s.leases.admit(j.lease); err != nil {
 		return err
 	}
 	rowBytes := 4 * m.width * j.count
@@ -169,10 +173,15 @@ func (s *Server) parameters(j *job) error {
 			var us int
 			us, err = number(0, math.MaxInt32)
 			j.timeout = time.Duration(us) * time.Microsecond
+		case name == "lease":
+			var ok bool
+			if j.lease, ok = value.(string); !ok {
+				err = fmt.Errorf("cannot use parameter lease: it is %v, and must be the id of a lease: %w", value, oip.ErrRequest)
+			}
 		case name == "binary_data_output", name == "priority", name == "headers", strings.HasPrefix(name, "triton_"):
 			// read already, or without a meaning here
 		default:
-			err = fmt.Errorf("cannot use parameter %.64q: row_start, row_count, repeat and timeout are known: %w", name, oip.ErrRequest)
+			err = fmt.Errorf("cannot use parameter %.64q: row_start, row_count, repeat, timeout and lease are known: %w", name, oip.ErrRequest)
 		}
 		if err != nil {
 			return err

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"sync"
 
 	"github.com/light-in-the-loop/opu/driver"
 	"github.com/light-in-the-loop/opu/internal/oip"
@@ -50,6 +51,18 @@ func (s *Server) routes() http.Handler {
 			return fmt.Errorf("cannot register shared memory: this server does not announce the extension; send binary data: %w", errNotHere)
 		})
 	}
+	closed("/metrics", "GET", s.metrics)
+	closed("/opu/v1/status", "GET", s.status)
+	closed("/opu/v1/events", "GET", s.events)
+	closed("/opu/v1/version", "GET", s.programVersion)
+	closed("/opu/v1/config", "GET", s.config)
+	closed("/opu/v1/calibration", "GET", s.calibration)
+	closed("/opu/v1/frame.png", "GET", s.show("image/png", framePNG))
+	closed("/opu/v1/frame.npy", "GET", s.show("application/octet-stream", frameNPY))
+	closed("/opu/v1/spectrum.png", "GET", s.show("image/png", s.spectrumPNG))
+	closed("/opu/v1/spectrum.npy", "GET", s.show("application/octet-stream", spectrumNPY))
+	closed("/opu/v1/leases", "POST", s.takeLease)
+	closed("/opu/v1/leases/{id}", "DELETE", s.endLease)
 	open("/", "", func(w http.ResponseWriter, r *http.Request) error {
 		return fmt.Errorf("cannot find %.100q: %w", r.URL.Path, errUnknown)
 	})
@@ -95,6 +108,21 @@ var statuses = []struct {
 	{queue.ErrClosed, http.StatusServiceUnavailable},
 }
 
+// refusals counts answers that are errors, by status.
+type refusals struct {
+	mu sync.Mutex
+	by map[int]uint64
+}
+
+func (r *refusals) count(status int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.by == nil {
+		r.by = map[int]uint64{}
+	}
+	r.by[status]++
+}
+
 // refuse answers with an error (section 10).
 func (s *Server) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	if errors.Is(err, context.Canceled) && r.Context().Err() != nil {
@@ -108,6 +136,7 @@ func (s *Server) refuse(w http.ResponseWriter, r *http.Request, err error) {
 			break
 		}
 	}
+	s.refused.count(status)
 	h := w.Header()
 	switch status {
 	case http.StatusServiceUnavailable:

@@ -31,6 +31,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/light-in-the-loop/opu/calib"
 	"github.com/light-in-the-loop/opu/driver"
 	"github.com/light-in-the-loop/opu/internal/queue"
 )
@@ -49,6 +50,12 @@ type Options struct {
 	OPU     OPU
 	Device  string // for people and programs: model and serial
 	Shutter bool   // the rig can block its reference beam: intensities are measured
+
+	// For people. Any may be nil, and Config may be anything that is no secret.
+	Calibration *calib.Calibration
+	Verdict     calib.Verdict
+	View        func(context.Context) (*calib.View, error) // called with the device at rest
+	Config      any
 
 	Version   string // of the program
 	Simulated string // preset of the simulated bench; empty: light
@@ -93,6 +100,9 @@ type Server struct {
 	models  []*model
 	queue   *queue.Queue
 	memory  budget
+	leases  leases
+	views   views
+	refused refusals
 	buffers sync.Pool // *[]byte of responses
 	handler http.Handler
 	closing chan struct{}         // closed when the server is told to end
@@ -219,6 +229,3 @@ func (s *Server) ready() error {
 		return nil
 	}
 }
-
-// Queue counts what waits and what was done.
-func (s *Server) Queue() queue.Stats { return s.queue.Stats() }
