@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/light-in-the-loop/opu/internal/runtimedir"
 	"github.com/light-in-the-loop/opu/internal/server"
 )
 
@@ -31,21 +32,10 @@ func (d *doors) close() {
 	}
 }
 
-// runtimeFolder is where the socket is if nobody says otherwise.
-func runtimeFolder(getenv func(string) string) string {
-	if systemd := getenv("RUNTIME_DIRECTORY"); systemd != "" {
-		return systemd
-	}
-	if user := getenv("XDG_RUNTIME_DIR"); user != "" {
-		return filepath.Join(user, "opud")
-	}
-	return filepath.Join(os.TempDir(), fmt.Sprintf("opud-%d", os.Getuid()))
-}
-
 // socket is the path of the Unix socket.
 func (c *config) socket(getenv func(string) string) string {
 	if c.Listen.Socket == "" {
-		return filepath.Join(runtimeFolder(getenv), "opud.sock")
+		return filepath.Join(runtimedir.Folder(getenv), runtimedir.Socket)
 	}
 	return c.Listen.Socket
 }
@@ -59,7 +49,7 @@ func (c *config) open(getenv func(string) string, log *slog.Logger) (d *doors, e
 		}
 	}()
 	if c.Listen.Socket == "" || c.Listen.HTTP != none && c.Listen.TokenFile == "" && getenv("OPUD_TOKEN") == "" {
-		if err := ownFolder(runtimeFolder(getenv)); err != nil {
+		if err := ownFolder(runtimedir.Folder(getenv)); err != nil {
 			return d, err
 		}
 	}
@@ -76,7 +66,7 @@ func (c *config) open(getenv func(string) string, log *slog.Logger) (d *doors, e
 	if d.token = getenv("OPUD_TOKEN"); d.token == "" {
 		file := c.Listen.TokenFile
 		if file == "" {
-			file = filepath.Join(runtimeFolder(getenv), "token")
+			file = filepath.Join(runtimedir.Folder(getenv), "token")
 		}
 		if d.token, err = readToken(file); err != nil {
 			return d, err

@@ -44,6 +44,8 @@ var rules = []rule{
 		why: "data are files and arrays"},
 	{of: "dfa", may: []string{"dfa/dataset", "helpers"}, tests: true,
 		why: "training consumes a Projector: optics, a matrix and a remote OPU are the same to it"},
+	{of: "client", may: []string{"helpers"},
+		why: "whoever uses a remote OPU needs neither its optics nor its server"},
 	{of: "internal/bench", may: []string{"sim", "driver", "calib", "rig", "holo", "slm", "helpers"},
 		why: "it puts the parts together for commands; no device and no service is among them"},
 	{of: "internal/server", may: []string{"driver", "calib", "helpers"},
@@ -131,6 +133,8 @@ func TestForbidden(t *testing.T) {
 		{pkg: "dfa", imported: "internal/bench", want: true},
 		{pkg: "driver", imported: "internal/server", want: true},
 		{pkg: "internal/server", imported: "sim", want: true},
+		{pkg: "client", imported: "driver", want: true},
+		{pkg: "client", imported: "internal/server", want: true},
 		{pkg: "unheardof", imported: "internal/npy", want: true},
 
 		{pkg: "driver", imported: "rig"},

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"sync"
 
 	"github.com/light-in-the-loop/opu/driver"
@@ -88,24 +89,31 @@ func (s *Server) answer(method string, h handler) http.Handler {
 	})
 }
 
-// statuses of errors; the first that fits. What is not here is the server's own fault.
-var statuses = []struct {
+// refusal is how an error is answered. The code is for programs and stays the same,
+// whatever the words.
+type refusal struct {
 	err    error
 	status int
-}{
-	{errUnknown, http.StatusNotFound},
-	{errMethod, http.StatusMethodNotAllowed},
-	{errNoToken, http.StatusUnauthorized},
-	{oip.ErrTooLarge, http.StatusRequestEntityTooLarge},
-	{errEncoding, http.StatusUnsupportedMediaType},
-	{oip.ErrRequest, http.StatusBadRequest},
-	{driver.ErrInput, http.StatusBadRequest},
-	{errNotHere, http.StatusNotImplemented},
-	{errBusy, http.StatusServiceUnavailable},
-	{errTimeout, http.StatusServiceUnavailable},
-	{driver.ErrMatrixLost, http.StatusServiceUnavailable},
-	{queue.ErrFull, http.StatusServiceUnavailable},
-	{queue.ErrClosed, http.StatusServiceUnavailable},
+	code   string
+}
+
+// refusalsOf errors; the first that fits. What is not here is the server's own fault.
+var refusalsOf = []refusal{
+	{errOtherMatrix, http.StatusNotFound, "other_matrix"},
+	{errUnknown, http.StatusNotFound, "not_found"},
+	{errMethod, http.StatusMethodNotAllowed, "wrong_method"},
+	{errNoToken, http.StatusUnauthorized, "no_token"},
+	{oip.ErrTooLarge, http.StatusRequestEntityTooLarge, "too_large"},
+	{errEncoding, http.StatusUnsupportedMediaType, "compressed"},
+	{oip.ErrRequest, http.StatusBadRequest, "bad_request"},
+	{driver.ErrInput, http.StatusBadRequest, "bad_request"},
+	{errNotHere, http.StatusNotImplemented, "not_here"},
+	{errLeased, http.StatusServiceUnavailable, "leased"},
+	{errBusy, http.StatusServiceUnavailable, "busy"},
+	{queue.ErrFull, http.StatusServiceUnavailable, "busy"},
+	{errTimeout, http.StatusServiceUnavailable, "timeout"},
+	{driver.ErrMatrixLost, http.StatusServiceUnavailable, "matrix_lost"},
+	{queue.ErrClosed, http.StatusServiceUnavailable, "ending"},
 }
 
 // refusals counts answers that are errors, by status.
@@ -129,16 +137,13 @@ func (s *Server) refuse(w http.ResponseWriter, r *http.Request, err error) {
 		s.o.Log.Debug("client gone", "path", r.URL.Path)
 		return
 	}
-	status := http.StatusInternalServerError
-	for _, known := range statuses {
-		if errors.Is(err, known.err) {
-			status = known.status
-			break
-		}
+	as := refusal{err, http.StatusInternalServerError, "device"}
+	if i := slices.IndexFunc(refusalsOf, func(known refusal) bool { return errors.Is(err, known.err) }); i >= 0 {
+		as = refusalsOf[i]
 	}
-	s.refused.count(status)
+	s.refused.count(as.status)
 	h := w.Header()
-	switch status {
+	switch as.status {
 	case http.StatusServiceUnavailable:
 		h.Set("Retry-After", "1")
 	case http.StatusUnauthorized:
@@ -148,9 +153,10 @@ func (s *Server) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	}
 	body, _ := json.Marshal(struct { // a string is never refused
 		Error string `json:"error"`
-	}{err.Error()})
+		Code  string `json:"code"`
+	}{err.Error(), as.code})
 	h.Set("Content-Type", "application/json")
-	w.WriteHeader(status)
+	w.WriteHeader(as.status)
 	w.Write(body)
 }
 
