@@ -37,7 +37,9 @@ func small(seed uint64) sim.Config {
 
 // What is learnt from frames alone agrees with what the bench knows of itself.
 func TestLearn(t *testing.T) {
-	for _, c := range []sim.Config{sim.Ideal(1), sim.Good(2), sim.Noisy(3)} {
+	washed := sim.Good(4)
+	washed.Name, washed.Visibility = "half washed out", 0.5
+	for _, c := range []sim.Config{sim.Ideal(1), sim.Good(2), sim.Noisy(3), washed} {
 		t.Run(c.Name, func(t *testing.T) {
 			cal, err := learn(t, c, calib.Options{Seed: 1})
 			if err != nil {
@@ -53,6 +55,9 @@ func TestLearn(t *testing.T) {
 			}
 			if c.Name != "noisy" && math.Abs(cal.Quality.Rho/c.Rho-1) > 0.1 {
 				t.Errorf("rho %.2f, want %.2f", cal.Quality.Rho, c.Rho)
+			}
+			if math.Abs(cal.Quality.Visibility-c.Visibility) > 0.15 {
+				t.Errorf("visibility %.2f, want %.2f", cal.Quality.Visibility, c.Visibility)
 			}
 			if math.Abs(cal.Levels.Black-c.BlackLevel) > 0.5 {
 				t.Errorf("black level %.2f, want %.2f", cal.Levels.Black, c.BlackLevel)

@@ -1,8 +1,10 @@
 package calib
 
 import (
+	"errors"
 	"fmt"
 	"math"
+	"strings"
 )
 
 // Check is one condition of a good calibration.
@@ -20,6 +22,17 @@ type Verdict struct {
 	Verdict string   `json:"verdict"` // "good" or "refused"
 	Reasons []string `json:"reasons"`
 	Checks  []Check  `json:"checks"`
+}
+
+// ErrRefused is wrapped by what a verdict that is not good says.
+var ErrRefused = errors.New("the verdict is refused")
+
+// Err is nil for a good verdict, and else has the reasons.
+func (v Verdict) Err() error {
+	if v.Verdict == VerdictGood {
+		return nil
+	}
+	return fmt.Errorf("%s: %w", strings.Join(v.Reasons, "; "), ErrRefused)
 }
 
 // The two verdicts.

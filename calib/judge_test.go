@@ -1,6 +1,8 @@
 package calib_test
 
 import (
+	"errors"
+	"math"
 	"strings"
 	"testing"
 
@@ -60,4 +62,26 @@ func verdictOn(t *testing.T, c sim.Config) calib.Verdict {
 		return calib.Refuse(err)
 	}
 	return cal.Judge(figures)
+}
+
+// A carrier that has moved since the calibration is seen.
+func TestCarrierShift(t *testing.T) {
+	c := sim.Good(3)
+	c.Width, c.Height = 128, 128
+	r, _ := table(t, c)
+	cal, err := calib.Learn(t.Context(), r, calib.Options{Layout: slm.LayoutSpec{Kind: slm.Blocks, Features: 10}, Seed: 3})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cal.Carrier.Fu += 3.0 / 128
+	figures, err := cal.Examine(t.Context(), r, 3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if math.Abs(figures.CarrierShift-3) > 0.5 {
+		t.Errorf("a carrier 3 bins off: found %.2f", figures.CarrierShift)
+	}
+	if err := cal.Judge(figures).Err(); !errors.Is(err, calib.ErrRefused) || !strings.Contains(err.Error(), "shift of the carrier") {
+		t.Errorf("a carrier 3 bins off: %v", err)
+	}
 }

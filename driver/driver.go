@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/light-in-the-loop/opu/calib"
@@ -42,6 +43,18 @@ const (
 	// Uncorrected shows what the correction is worth.
 	Uncorrected
 )
+
+// corrections are their names.
+var corrections = []string{PerFrame: "frame", ByProbe: "probe", Uncorrected: "none"}
+
+// ParseCorrection is the correction of a name: frame, probe or none.
+func ParseCorrection(name string) (Correction, error) {
+	i := slices.Index(corrections, name)
+	if i < 0 {
+		return 0, fmt.Errorf("cannot correct drift by %q: it is frame, probe or none: %w", name, ErrInput)
+	}
+	return Correction(i), nil
+}
 
 // MinHealth is the correlation of the probe with that of the calibration, over what
 // noise allows, below which the epoch ends: B has then turned by 37 degrees. The

@@ -11,7 +11,7 @@ import (
 
 	"github.com/light-in-the-loop/opu/calib"
 	"github.com/light-in-the-loop/opu/driver"
-	"github.com/light-in-the-loop/opu/holo"
+	"github.com/light-in-the-loop/opu/internal/bench"
 	"github.com/light-in-the-loop/opu/rig"
 	"github.com/light-in-the-loop/opu/sim"
 	"github.com/light-in-the-loop/opu/slm"
@@ -34,7 +34,7 @@ type benchFlags struct {
 
 // registerBench registers what says which OPU it is.
 func (b *benchFlags) registerBench(c *cobra.Command) {
-	b.layout = slm.Blocks.String()
+	b.layout, b.drift = slm.Blocks.String(), "frame"
 	f := c.Flags()
 	f.StringVar(&b.sim, "sim", "", "run a simulated bench: "+strings.Join(sim.Presets(), ", "))
 	f.Lookup("sim").NoOptDefVal = "good"
@@ -51,9 +51,6 @@ func (b *benchFlags) register(c *cobra.Command) {
 	f.Float64Var(&b.anchor, "anchor", 0, "share of the chip that is always on, so that each frame tells its own phase and power (0 to 0.5)")
 	f.BoolVar(&b.tags, "tags", false, "reserve a fifth of the chip for tags, by which frames of more than 32 features prove themselves")
 }
-
-// corrections are the values of --drift.
-var corrections = map[string]driver.Correction{"": driver.PerFrame, "frame": driver.PerFrame, "probe": driver.ByProbe, "none": driver.Uncorrected}
 
 // registerDrift registers the flag of commands that project.
 func (b *benchFlags) registerDrift(c *cobra.Command) {
@@ -74,9 +71,6 @@ type table struct {
 	sim  *sim.Bench   // nil on real hardware
 }
 
-// The simulated bench grows with what is asked of it, up to this: frames of 16 Mpx.
-const maxSimSide = 4096
-
 // open opens the bench that the flags name, large enough for what is needed.
 func (b *benchFlags) open(stderr io.Writer, n need) (*table, error) {
 	kind, err := slm.ParseKind(b.layout)
@@ -89,31 +83,22 @@ func (b *benchFlags) open(stderr io.Writer, n need) (*table, error) {
 	if b.sim == "" {
 		return nil, fmt.Errorf("cannot find an optical processing unit: drivers for real devices are not part of this version; use --sim for a simulated bench: %w", errNoDevice)
 	}
-	c, err := sim.Preset(b.sim, b.seed)
+	c, err := bench.Fit(b.sim, b.seed, n.features, n.outputs)
 	if err != nil {
 		return nil, usage("--sim: %v", err)
-	}
-	size := holo.Kernel{Taps: kernelTaps, Stride: kernelStride}
-	for holo.MaxOutputs(size, c.Width, c.Height) < n.outputs {
-		if c.Width, c.Height = 2*c.Width, 2*c.Height; c.Width > maxSimSide {
-			return nil, usage("%d outputs need a sensor of more than %dx%d pixels, the largest that is simulated", n.outputs, maxSimSide, maxSimSide)
-		}
-	}
-	for c.Chip.Mirrors() < 4*n.features {
-		c.Chip.Width, c.Chip.Height = 2*c.Chip.Width, 2*c.Chip.Height
 	}
 	if usual, _ := sim.Preset(b.sim, b.seed); c.Width != usual.Width || c.Chip != usual.Chip {
 		fmt.Fprintf(stderr, "note: the simulated bench grew to a sensor of %dx%d pixels and a chip of %v mirrors\n", c.Width, c.Height, c.Chip)
 	}
-	bench, err := sim.New(c)
+	device, err := sim.New(c)
 	if err != nil {
 		return nil, usage("%v", err)
 	}
-	r, err := rig.New(bench.DMD(), bench.Camera(), rig.Config{Shutter: bench})
+	r, err := rig.New(device.DMD(), device.Camera(), rig.Config{Shutter: device})
 	if err != nil {
 		return nil, err
 	}
-	t := &table{rig: r, kind: kind, sim: bench}
+	t := &table{rig: r, kind: kind, sim: device}
 	if b.mask != "" {
 		if t.mask, err = readMask(b.mask, r.SLM().Geometry); err != nil {
 			r.Close()
@@ -122,10 +107,6 @@ func (b *benchFlags) open(stderr io.Writer, n need) (*table, error) {
 	}
 	return t, nil
 }
-
-// The kernel of this program: 8x8 taps, an output every 4 pixels (performance
-// notes, section 4).
-const kernelTaps, kernelStride = 8, 4
 
 // calibrate learns a calibration, or loads the one that the flags name.
 func (b *benchFlags) calibrate(ctx context.Context, t *table, n need, p *progress) (*calib.Calibration, error) {
@@ -151,7 +132,7 @@ func (b *benchFlags) learn(ctx context.Context, t *table, n need, p *progress) (
 	cal, err := calib.Learn(ctx, t.rig, calib.Options{
 		Anchor: b.anchor, Tags: b.tags,
 		Layout:  slm.LayoutSpec{Kind: t.kind, Features: n.features, Seed: b.seed, Mask: t.mask},
-		Outputs: n.outputs, Seed: b.seed, Taps: kernelTaps, Stride: kernelStride,
+		Outputs: n.outputs, Seed: b.seed, Taps: bench.Taps, Stride: bench.Stride,
 		Progress: func(stage string) { p.to(0, "calibrating: "+stage) },
 	})
 	if err == nil {
@@ -169,11 +150,10 @@ func summary(c *calib.Calibration) string {
 // opu opens and calibrates an OPU in one go. What it learns itself it judges, and
 // refuses as calibrate does; a calibration that was loaded was judged when it was saved.
 func (b *benchFlags) opu(ctx context.Context, stderr io.Writer, n need, p *progress, o driver.Options) (*driver.OPU, *table, error) {
-	correction, known := corrections[b.drift]
-	if !known {
-		return nil, nil, usage("--drift is frame, probe or none, not %q", b.drift)
+	var err error
+	if o.Drift, err = driver.ParseCorrection(b.drift); err != nil {
+		return nil, nil, usage("--drift: %v", err)
 	}
-	o.Drift = correction
 	t, err := b.open(stderr, n)
 	if err != nil {
 		return nil, nil, err
@@ -181,10 +161,7 @@ func (b *benchFlags) opu(ctx context.Context, stderr io.Writer, n need, p *progr
 	cal, err := b.calibrate(ctx, t, n, p)
 	if err == nil && b.calibration == "" {
 		p.to(0, "judging the calibration")
-		var figures *calib.Figures
-		if figures, err = cal.Examine(ctx, t.rig, b.seed); err == nil {
-			err = refusal("use the OPU", cal.Judge(figures))
-		}
+		_, err = bench.Judge(ctx, cal, t.rig, b.seed)
 	}
 	if err != nil {
 		t.rig.Close()

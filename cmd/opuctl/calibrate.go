@@ -138,7 +138,9 @@ pictures of what was seen, also of a calibration that was refused.`,
 				printReport(w, dir)
 			})
 			if err == nil {
-				err = refusal("use this calibration, nothing was saved", result.Verdict)
+				if err = result.Verdict.Err(); err != nil {
+					err = fmt.Errorf("cannot use this calibration, nothing was saved: %w", err)
+				}
 			}
 			return err
 		},
@@ -198,17 +200,6 @@ func (r *calibrationReport) fail(f *calib.Failure) {
 
 func (r *calibrationReport) seen(c calib.Carrier) {
 	r.Carrier, r.Radius, r.SidebandDB = &[2]float64{c.Fu, c.Fv}, &c.Radius, &c.SidebandDB
-}
-
-// errRefused: the calibration is not good.
-var errRefused = errors.New("the verdict is refused")
-
-// refusal is the error of a verdict that is not good: what cannot be done.
-func refusal(what string, v calib.Verdict) error {
-	if v.Verdict == calib.VerdictGood {
-		return nil
-	}
-	return fmt.Errorf("cannot %s: %s: %w", what, strings.Join(v.Reasons, "; "), errRefused)
 }
 
 // subject names the devices of a report.

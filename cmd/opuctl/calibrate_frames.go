@@ -11,6 +11,7 @@ import (
 
 	"github.com/light-in-the-loop/opu/calib"
 	"github.com/light-in-the-loop/opu/calib/report"
+	"github.com/light-in-the-loop/opu/internal/bench"
 )
 
 // framesFlags make a calibration of recorded frames instead of a bench's.
@@ -146,7 +147,7 @@ func (f *framesFlags) learn(ctx context.Context, p *progress, outputs int) (*cal
 		}
 		p.to(recording.Frames(), "reading frames")
 	}
-	cal, err := recording.Learn(calib.RecordedOptions{BitDepth: f.bitDepth, Outputs: outputs, Taps: kernelTaps, Stride: kernelStride})
+	cal, err := recording.Learn(calib.RecordedOptions{BitDepth: f.bitDepth, Outputs: outputs, Taps: bench.Taps, Stride: bench.Stride})
 	if cal == nil {
 		return nil, nil, usage("%v", err)
 	}

@@ -133,7 +133,7 @@ func TestMatrixOfBench(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it calibrates a bench of full size")
 	}
-	b := benchFlags{sim: "good", seed: 5, layout: "blocks"}
+	b := benchFlags{sim: "good", seed: 5, layout: "blocks", drift: "frame"}
 	opu, bench, err := b.opu(t.Context(), io.Discard, need{6, 0}, newProgress(io.Discard, 1), driver.Options{})
 	if err != nil {
 		t.Fatal(err)

@@ -11,6 +11,9 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/light-in-the-loop/opu/calib"
+	"github.com/light-in-the-loop/opu/calib/report"
 )
 
 // recorded is what calibrate --frames prints.
@@ -167,7 +170,8 @@ func TestRecordedRefused(t *testing.T) {
 	if _, err := os.Stat("a.opucal"); err == nil {
 		t.Error("a refused calibration was saved")
 	}
-	code, stdout, _ = opuctl(t, "calibrate", "--frames", "low.npy")
+	code, stdout, _ = opuctl(t, "calibrate", "--frames", "low.npy", "--report", "page")
+	hasPage(t, "page", calib.VerdictRefused, report.SpectrumFile)
 	if code != exitFailed || !strings.Contains(stdout, "verdict     refused\n  cannot separate") || !strings.Contains(stdout, "black level") {
 		t.Errorf("exit code %d\n%s", code, stdout)
 	}

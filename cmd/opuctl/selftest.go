@@ -68,7 +68,9 @@ verdict is "refused" the exit code is 1.`,
 				printReport(w, dir)
 			})
 			if err == nil {
-				err = refusal("go on with this calibration", result.Verdict)
+				if err = result.Verdict.Err(); err != nil {
+					err = fmt.Errorf("cannot go on with this calibration: %w", err)
+				}
 			}
 			return err
 		},

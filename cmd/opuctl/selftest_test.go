@@ -65,7 +65,7 @@ func TestProjectRefuses(t *testing.T) {
 	if _, err := os.Stat(out); err == nil {
 		t.Error("projections of a broken bench were written")
 	}
-	if code, _, stderr := opuctl(t, "project", "--sim", "--in", in, "--out", out, "--drift", "magic"); code != exitInput || !strings.Contains(stderr, "--drift is frame, probe or none") {
+	if code, _, stderr := opuctl(t, "project", "--sim", "--in", in, "--out", out, "--drift", "magic"); code != exitInput || !strings.Contains(stderr, "it is frame, probe or none") {
 		t.Errorf("an unknown correction: exit code %d, %q", code, stderr)
 	}
 }

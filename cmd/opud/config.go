@@ -186,9 +186,6 @@ func (p preset) Set(s string) error {
 	return nil
 }
 
-// corrections are the values of matrix.drift.
-var corrections = map[string]driver.Correction{"frame": driver.PerFrame, "probe": driver.ByProbe, "none": driver.Uncorrected}
-
 // check says whether the values make sense.
 func (c *config) check() error {
 	bad := func(key string, format string, args ...any) error {
@@ -206,8 +203,8 @@ func (c *config) check() error {
 	if !(c.Matrix.Anchor >= 0 && c.Matrix.Anchor <= 0.5) {
 		return bad("matrix.anchor", "it is %g, and must be from 0 to 0.5", c.Matrix.Anchor)
 	}
-	if _, known := corrections[c.Matrix.Drift]; !known {
-		return bad("matrix.drift", "it is %q, and must be frame, probe or none", c.Matrix.Drift)
+	if _, err := driver.ParseCorrection(c.Matrix.Drift); err != nil {
+		return bad("matrix.drift", "%v", err)
 	}
 	if _, err := strconv.ParseUint(c.Listen.SocketMode, 8, 9); err != nil {
 		return bad("listen.socket_mode", "%q is not a mode of three octal digits", c.Listen.SocketMode)

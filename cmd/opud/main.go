@@ -24,6 +24,7 @@ import (
 	"syscall"
 
 	"github.com/light-in-the-loop/opu/calib"
+	"github.com/light-in-the-loop/opu/driver"
 	"github.com/light-in-the-loop/opu/internal/bench"
 	"github.com/light-in-the-loop/opu/internal/server"
 	"github.com/light-in-the-loop/opu/sim"
@@ -187,6 +188,8 @@ func calibrate(ctx context.Context, c *config, table sim.Config, log *slog.Logge
 	o := bench.Options{
 		Features: c.Matrix.Inputs, Outputs: c.Matrix.Outputs, Layout: layout, Seed: c.Device.Seed, Anchor: c.Matrix.Anchor, Tags: c.Matrix.Tags,
 	}
-	o.Driver.Drift = corrections[c.Matrix.Drift]
+	if o.Driver.Drift, err = driver.ParseCorrection(c.Matrix.Drift); err != nil {
+		return nil, err
+	}
 	return bench.Open(ctx, table, o, func(stage string) { log.Info("calibrating", "stage", stage) })
 }

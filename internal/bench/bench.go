@@ -11,7 +11,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/light-in-the-loop/opu/calib"
 	"github.com/light-in-the-loop/opu/driver"
@@ -21,11 +20,8 @@ import (
 	"github.com/light-in-the-loop/opu/slm"
 )
 
-// The conditions that callers act on.
-var (
-	ErrInput   = errors.New("bad input")
-	ErrRefused = errors.New("the verdict is refused")
-)
+// ErrInput is the condition that callers act on, beside calib.ErrRefused.
+var ErrInput = errors.New("bad input")
 
 // Options say how to calibrate, and how to drive what was calibrated.
 type Options struct {
@@ -78,7 +74,7 @@ func Fit(preset string, seed uint64, features, outputs int) (sim.Config, error) 
 }
 
 // Open builds the bench, calibrates and judges it, which takes some seconds. Progress
-// is called when a stage begins. A calibration that is not good is ErrRefused, with
+// is called when a stage begins. A calibration that is not good is calib.ErrRefused, with
 // what to turn.
 func Open(ctx context.Context, c sim.Config, o Options, progress func(stage string)) (*Bench, error) {
 	table, err := sim.New(c)
@@ -104,21 +100,31 @@ func (b *Bench) calibrate(ctx context.Context, o Options, progress func(stage st
 	})
 	var failure *calib.Failure
 	if errors.As(err, &failure) {
-		return fmt.Errorf("cannot calibrate: %w: %w", err, ErrRefused)
+		return fmt.Errorf("cannot calibrate: %w: %w", err, calib.ErrRefused)
 	}
 	if err != nil {
 		return err
 	}
 	progress("judging")
-	figures, err := cal.Examine(ctx, b.Rig, o.Seed)
-	if err != nil {
+	if b.Verdict, err = Judge(ctx, cal, b.Rig, o.Seed); err != nil {
 		return err
-	}
-	if b.Verdict = cal.Judge(figures); b.Verdict.Verdict != calib.VerdictGood {
-		return fmt.Errorf("cannot use the OPU: %s: %w", strings.Join(b.Verdict.Reasons, "; "), ErrRefused)
 	}
 	b.OPU, err = driver.New(ctx, b.Rig, cal, o.Driver)
 	return err
+}
+
+// Judge examines a calibration that was just learnt. One that is not good is
+// calib.ErrRefused.
+func Judge(ctx context.Context, cal *calib.Calibration, r *rig.Rig, seed uint64) (calib.Verdict, error) {
+	figures, err := cal.Examine(ctx, r, seed)
+	if err != nil {
+		return calib.Verdict{}, err
+	}
+	v := cal.Judge(figures)
+	if err := v.Err(); err != nil {
+		return v, fmt.Errorf("cannot use the OPU: %w", err)
+	}
+	return v, nil
 }
 
 // Close parks the mirrors and closes the devices. It may be called more than once.

@@ -5,6 +5,7 @@ import (
 	"math"
 	"testing"
 
+	"github.com/light-in-the-loop/opu/calib"
 	"github.com/light-in-the-loop/opu/holo"
 	"github.com/light-in-the-loop/opu/internal/bench"
 	"github.com/light-in-the-loop/opu/sim"
@@ -47,7 +48,7 @@ func TestOpen(t *testing.T) {
 func TestOpenRefuses(t *testing.T) {
 	c := sim.Broken(1)
 	c.Width, c.Height = 128, 128
-	if _, err := bench.Open(t.Context(), c, bench.Options{Features: 10, Seed: 1}, func(string) {}); !errors.Is(err, bench.ErrRefused) {
+	if _, err := bench.Open(t.Context(), c, bench.Options{Features: 10, Seed: 1}, func(string) {}); !errors.Is(err, calib.ErrRefused) {
 		t.Errorf("a bench that no calibration may call good: %v, want ErrRefused", err)
 	}
 }
