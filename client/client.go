@@ -11,19 +11,16 @@
 //
 // A daemon that is busy, restarting or calibrating is waited for, as long as
 // Options.Patience says and the context allows.
+//
+// A Daemon is the way to what is not projecting: status, jobs, leases (/opu/v1).
 package client
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
-	"path/filepath"
-	"strings"
 	"sync"
 	"time"
 
@@ -58,10 +55,8 @@ type Options struct {
 // OPU is a remote OPU. Its methods may be called from any goroutine; projections of
 // several go to the daemon side by side.
 type OPU struct {
-	o       Options
-	base    string // URL without a slash at the end
-	http    http.Client
-	close   func()
+	daemon  *Daemon
+	model   string
 	outputs int
 	inputs  int
 	version string
@@ -85,13 +80,11 @@ func Dial(ctx context.Context, address string, o Options) (*OPU, error) {
 	if o.Model == "" {
 		o.Model = "opu"
 	}
-	if o.Patience == 0 {
-		o.Patience = 30 * time.Second
-	}
-	c := &OPU{o: o, close: func() {}}
-	if err := c.reach(address); err != nil {
+	d, err := Connect(address, o)
+	if err != nil {
 		return nil, err
 	}
+	c := &OPU{daemon: d, model: o.Model}
 	path := "/v2/models/" + o.Model
 	if o.Version != "" {
 		path += "/versions/" + o.Version
@@ -104,18 +97,18 @@ func Dial(ctx context.Context, address string, o Options) (*OPU, error) {
 			Epoch string `json:"epoch"`
 		} `json:"properties"`
 	}
-	if err := c.get(ctx, path, &m); err != nil {
+	if err := d.Call(ctx, http.MethodGet, path, nil, &m); err != nil {
 		return nil, err
 	}
 	if len(m.Versions) != 1 || len(m.Inputs) != 1 || len(m.Outputs) != 1 || !m.Inputs[0].is("x", -1, 0) || !m.Outputs[0].is("y", -1, 0, 2) {
-		return nil, fmt.Errorf("cannot use model %s of %s: it is not one with complex outputs: %+v: %w", o.Model, c.base, m, ErrProtocol)
+		return nil, fmt.Errorf("cannot use model %s of %s: it is not one with complex outputs: %+v: %w", o.Model, d.base, m, ErrProtocol)
 	}
 	c.inputs, c.outputs = m.Inputs[0].Shape[1], m.Outputs[0].Shape[1]
 	c.version, c.epoch = m.Versions[0], m.Properties.Epoch
 	var config struct {
 		Rows int `json:"max_batch_size"`
 	}
-	if err := c.get(ctx, "/v2/models/"+o.Model+"/config", &config); err != nil {
+	if err := d.Call(ctx, http.MethodGet, "/v2/models/"+o.Model+"/config", nil, &config); err != nil {
 		return nil, err
 	}
 	c.rows = max(1, min(config.Rows, mostResponse/(8*c.outputs)))
@@ -141,35 +134,6 @@ func (t tensor) is(name string, shape ...int) bool {
 	return true
 }
 
-// reach sets up the way to the address.
-func (c *OPU) reach(address string) error {
-	if address == "" {
-		address = DefaultSocket()
-	}
-	transport := &http.Transport{
-		MaxIdleConnsPerHost: 16, IdleConnTimeout: time.Minute,
-		ReadBufferSize: 64 << 10, WriteBufferSize: 64 << 10,
-		DisableCompression: true,
-	}
-	switch path, isSocket := strings.CutPrefix(address, "unix://"); {
-	case isSocket || filepath.IsAbs(address):
-		c.base = "http://opud"
-		transport.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return new(net.Dialer).DialContext(ctx, "unix", path)
-		}
-	case strings.HasPrefix(address, "http://"), strings.HasPrefix(address, "https://"):
-		c.base = strings.TrimSuffix(address, "/")
-	default:
-		return fmt.Errorf("cannot use the address %q: it must be the path of a socket, unix:///path, http://host:port or https://host:port: %w", address, ErrInput)
-	}
-	c.http.Transport = transport
-	c.close = transport.CloseIdleConnections
-	if c.o.Transport != nil {
-		c.http.Transport, c.close = c.o.Transport, func() {}
-	}
-	return nil
-}
-
 // Shape is that of B: outputs (complex) and inputs.
 func (c *OPU) Shape() (outputs, inputs int) { return c.outputs, c.inputs }
 
@@ -180,52 +144,9 @@ func (c *OPU) Version() string { return c.version }
 func (c *OPU) Epoch() string { return c.epoch }
 
 // Close closes connections that are not in use.
-func (c *OPU) Close() error {
-	c.close()
-	return nil
-}
+func (c *OPU) Close() error { return c.daemon.Close() }
 
 // Status fills v, a pointer, from the JSON of GET /opu/v1/status.
-func (c *OPU) Status(ctx context.Context, v any) error { return c.get(ctx, "/opu/v1/status", v) }
-
-// get asks for JSON.
-func (c *OPU) get(ctx context.Context, path string, v any) error {
-	return c.patiently(ctx, func() error {
-		r, err := c.send(ctx, http.MethodGet, path, nil, "")
-		if err != nil {
-			return err
-		}
-		defer r.Body.Close()
-		if err := json.NewDecoder(r.Body).Decode(v); err != nil {
-			return fmt.Errorf("cannot read %s: %v: %w", path, err, ErrProtocol)
-		}
-		return nil
-	})
-}
-
-// send sends a request and returns the response if it is a good one. Header is that of
-// the protocol's binary extension.
-func (c *OPU) send(ctx context.Context, method, path string, body []byte, header string) (*http.Response, error) {
-	q, err := http.NewRequestWithContext(ctx, method, c.base+path, bytes.NewReader(body))
-	if err != nil {
-		return nil, fmt.Errorf("cannot ask for %s: %v: %w", path, err, ErrInput)
-	}
-	if header != "" {
-		q.Header.Set(headerLength, header)
-	}
-	if c.o.Token != "" {
-		q.Header.Set("Authorization", "Bearer "+c.o.Token)
-	}
-	r, err := c.http.Do(q)
-	if err != nil {
-		if ctx.Err() != nil {
-			return nil, context.Cause(ctx)
-		}
-		return nil, &unavailable{fmt.Errorf("cannot reach the OPU: %w", err)}
-	}
-	if r.StatusCode == http.StatusOK {
-		return r, nil
-	}
-	defer r.Body.Close()
-	return nil, refused(r)
+func (c *OPU) Status(ctx context.Context, v any) error {
+	return c.daemon.Call(ctx, http.MethodGet, "/opu/v1/status", nil, v)
 }

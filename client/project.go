@@ -30,7 +30,7 @@ func (c *OPU) Project(ctx context.Context, dst []complex64, x []int8) error {
 	}
 	for first := 0; first < rows; first += c.rows {
 		end := min(rows, first+c.rows)
-		err := c.patiently(ctx, func() error {
+		err := c.daemon.patiently(ctx, func() error {
 			return c.ask(ctx, dst[first*c.outputs:end*c.outputs], x[first*c.inputs:end*c.inputs])
 		})
 		if err != nil {
@@ -55,8 +55,8 @@ type request struct {
 func (c *OPU) ask(ctx context.Context, dst []complex64, x []int8) error {
 	var q request
 	q.Parameters = map[string]any{"binary_data_output": true}
-	if c.o.Lease != "" {
-		q.Parameters["lease"] = c.o.Lease
+	if c.daemon.o.Lease != "" {
+		q.Parameters["lease"] = c.daemon.o.Lease
 	}
 	in := &q.Inputs[0]
 	in.Name, in.Shape, in.Datatype = "x", [2]int{len(x) / c.inputs, c.inputs}, "INT8"
@@ -74,7 +74,7 @@ func (c *OPU) ask(ctx context.Context, dst []complex64, x []int8) error {
 		body = append(body, byte(v))
 	}
 	*buffer = body
-	r, err := c.send(ctx, http.MethodPost, "/v2/models/"+c.o.Model+"/versions/"+c.version+"/infer", body, strconv.Itoa(len(text)))
+	r, err := c.daemon.send(ctx, http.MethodPost, "/v2/models/"+c.model+"/versions/"+c.version+"/infer", body, http.Header{headerLength: {strconv.Itoa(len(text))}})
 	if err != nil {
 		return err // the transport may still read the buffer: it is not used again
 	}

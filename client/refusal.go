@@ -15,7 +15,7 @@ type unavailable struct{ err error }
 func (u *unavailable) Error() string   { return u.err.Error() }
 func (u *unavailable) Unwrap() []error { return []error{u.err, ErrUnavailable} }
 
-// refused makes the error of a response that is not 200.
+// refused makes the error of a response that is no success.
 func refused(r *http.Response) error {
 	var v struct {
 		Error string `json:"error"`
@@ -48,8 +48,8 @@ const (
 )
 
 // patiently tries until it works, fails for good, or patience ends.
-func (c *OPU) patiently(ctx context.Context, try func() error) error {
-	deadline := time.Now().Add(c.o.Patience)
+func (d *Daemon) patiently(ctx context.Context, try func() error) error {
+	deadline := time.Now().Add(d.o.Patience)
 	for pause := firstPause; ; pause = min(2*pause, lastPause) {
 		err := try()
 		passing, ok := err.(*unavailable)

@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/light-in-the-loop/opu/calib"
+	"github.com/light-in-the-loop/opu/client"
 	"github.com/light-in-the-loop/opu/dfa"
 	"github.com/light-in-the-loop/opu/dfa/dataset"
 	"github.com/light-in-the-loop/opu/driver"
@@ -57,7 +58,7 @@ func exitCode(err error) int {
 	if errors.Is(err, context.Canceled) {
 		return exitInterrupt
 	}
-	if errors.Is(err, errNoDevice) {
+	if errors.Is(err, errNoDevice) || errors.Is(err, client.ErrUnavailable) {
 		return exitNoDevice
 	}
 	var value *npy.ValueError
@@ -67,6 +68,7 @@ func exitCode(err error) int {
 	for _, input := range []error{
 		errUsage, slm.ErrInput, driver.ErrInput, calib.ErrFile, dfa.ErrInput, dfa.ErrFile, dfa.ErrOtherMatrix,
 		dataset.ErrFormat, dataset.ErrChecksum, dataset.ErrNotFound, npy.ErrFormat, os.ErrNotExist, os.ErrPermission,
+		client.ErrInput, client.ErrUnauthorised,
 	} {
 		if errors.Is(err, input) {
 			return exitInput
@@ -102,7 +104,7 @@ First steps:
   opuctl calibrate --frames frames.npy --out frames.opucal  from recorded frames
 
 Exit codes: 0 done; 1 failed; 2 wrong flags, or a file that cannot be used; 3 no
-such device; 130 interrupted.`,
+such device, or a daemon that is not there or not ready; 130 interrupted.`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		Args: func(_ *cobra.Command, args []string) error {
