@@ -17,6 +17,7 @@ package client
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -33,15 +34,21 @@ var (
 	ErrOtherMatrix  = errors.New("the matrix is another")    // fit or train anew, after a new Dial
 	ErrUnauthorised = errors.New("not let in")               // the token is missing or wrong
 	ErrUnavailable  = errors.New("the OPU is not available") // now, and for as long as Patience
+	ErrBusy         = errors.New("the OPU is busy")          // with others, or leased to one; ErrUnavailable as well
+	ErrNotHere      = errors.New("not possible on this rig")
 	ErrProtocol     = errors.New("the server answered nonsense")
 )
 
 // Options say what to ask for. The zero value is the usual.
 type Options struct {
-	Model   string // with complex outputs: opu, the default
+	Model   string // base name of the models of one matrix: opu is the default
 	Version string // of the matrix that is wanted; empty: the one that is there
 	Token   string // for TCP
 	Lease   string // id of a lease that the caller holds
+
+	// Inputs and Outputs, where they are not 0, are how many of the matrix's are used,
+	// from the first: a part of it is a matrix, too.
+	Inputs, Outputs int
 
 	// Patience is how long a daemon that cannot be reached or is busy is waited for.
 	// 0 means half a minute, below 0 not at all.
@@ -55,15 +62,19 @@ type Options struct {
 // OPU is a remote OPU. Its methods may be called from any goroutine; projections of
 // several go to the daemon side by side.
 type OPU struct {
-	daemon  *Daemon
-	model   string
-	outputs int
-	inputs  int
-	version string
-	epoch   string
-	rows    int // of a request, at most
+	daemon    *Daemon
+	model     string
+	shape     shape // that is used
+	spare     int   // inputs of the matrix that are not
+	version   string
+	quoted    string // version as JSON
+	epoch     string
+	device    string
+	simulated string
+	rows      int // of a request, at most
 
-	buffers sync.Pool // *[]byte of requests
+	parameters []byte    // of requests: the beginning of their JSON
+	scratch    sync.Pool // *scratch
 }
 
 // DefaultSocket is the socket that Dial uses without an address: that of the user's own
@@ -85,7 +96,15 @@ func Dial(ctx context.Context, address string, o Options) (*OPU, error) {
 		return nil, err
 	}
 	c := &OPU{daemon: d, model: o.Model}
-	path := "/v2/models/" + o.Model
+	if err := c.describe(ctx, o); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// describe asks what there is, and sees that it is what the options want.
+func (c *OPU) describe(ctx context.Context, o Options) error {
+	path := "/v2/models/" + c.model
 	if o.Version != "" {
 		path += "/versions/" + o.Version
 	}
@@ -94,25 +113,50 @@ func Dial(ctx context.Context, address string, o Options) (*OPU, error) {
 		Inputs     []tensor `json:"inputs"`
 		Outputs    []tensor `json:"outputs"`
 		Properties struct {
-			Epoch string `json:"epoch"`
+			Epoch     string `json:"epoch"`
+			Device    string `json:"device"`
+			Simulated string `json:"simulated"`
 		} `json:"properties"`
 	}
-	if err := d.Call(ctx, http.MethodGet, path, nil, &m); err != nil {
-		return nil, err
+	if err := c.daemon.Call(ctx, http.MethodGet, path, nil, &m); err != nil {
+		return err
 	}
 	if len(m.Versions) != 1 || len(m.Inputs) != 1 || len(m.Outputs) != 1 || !m.Inputs[0].is("x", -1, 0) || !m.Outputs[0].is("y", -1, 0, 2) {
-		return nil, fmt.Errorf("cannot use model %s of %s: it is not one with complex outputs: %+v: %w", o.Model, d.base, m, ErrProtocol)
+		return fmt.Errorf("cannot use model %s of %s: it is not one with complex outputs: %+v: %w", c.model, c.daemon.base, m, ErrProtocol)
 	}
-	c.inputs, c.outputs = m.Inputs[0].Shape[1], m.Outputs[0].Shape[1]
-	c.version, c.epoch = m.Versions[0], m.Properties.Epoch
+	c.version, c.epoch, c.device, c.simulated = m.Versions[0], m.Properties.Epoch, m.Properties.Device, m.Properties.Simulated
+	quoted, _ := json.Marshal(c.version) // a string is never refused
+	c.quoted = string(quoted)
+	whole := shape{m.Outputs[0].Shape[1], m.Inputs[0].Shape[1]}
+	c.shape = whole
+	if o.Outputs != 0 {
+		c.shape.outputs = o.Outputs
+	}
+	if o.Inputs != 0 {
+		c.shape.inputs = o.Inputs
+	}
+	if c.shape.outputs < 1 || c.shape.inputs < 1 || c.shape.outputs > whole.outputs || c.shape.inputs > whole.inputs {
+		return fmt.Errorf("cannot use %d outputs and %d inputs of model %s: its matrix is %d x %d: %w",
+			c.shape.outputs, c.shape.inputs, c.model, whole.outputs, whole.inputs, ErrInput)
+	}
+	c.spare = whole.inputs - c.shape.inputs
+	parameters := map[string]any{"binary_data_output": true}
+	if c.shape.outputs < whole.outputs {
+		parameters["row_count"] = c.shape.outputs
+	}
+	if o.Lease != "" {
+		parameters["lease"] = o.Lease
+	}
+	text, _ := json.Marshal(map[string]any{"parameters": parameters})
+	c.parameters = text[:len(text)-1] // the rest of the object follows
 	var config struct {
 		Rows int `json:"max_batch_size"`
 	}
-	if err := d.Call(ctx, http.MethodGet, "/v2/models/"+o.Model+"/config", nil, &config); err != nil {
-		return nil, err
+	if err := c.daemon.Call(ctx, http.MethodGet, "/v2/models/"+c.model+"/config", nil, &config); err != nil {
+		return err
 	}
-	c.rows = max(1, min(config.Rows, mostResponse/(8*c.outputs)))
-	return c, nil
+	c.rows = max(1, min(config.Rows, mostResponse/(8*c.shape.outputs)))
+	return nil
 }
 
 // tensor is the description of one.
@@ -134,14 +178,21 @@ func (t tensor) is(name string, shape ...int) bool {
 	return true
 }
 
-// Shape is that of B: outputs (complex) and inputs.
-func (c *OPU) Shape() (outputs, inputs int) { return c.outputs, c.inputs }
+// Shape is that of B, or of the part of it that the options name: outputs (complex) and
+// inputs.
+func (c *OPU) Shape() (outputs, inputs int) { return c.shape.outputs, c.shape.inputs }
 
 // Version is that of the model, for Options.Version: it names the matrix.
 func (c *OPU) Version() string { return c.version }
 
 // Epoch is the matrix's name as the device gives it.
 func (c *OPU) Epoch() string { return c.epoch }
+
+// Device is the device's name for people: models and serials.
+func (c *OPU) Device() string { return c.device }
+
+// Simulated is the preset of the bench if there is no light behind this OPU, else empty.
+func (c *OPU) Simulated() string { return c.simulated }
 
 // Close closes connections that are not in use.
 func (c *OPU) Close() error { return c.daemon.Close() }

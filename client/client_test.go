@@ -48,14 +48,20 @@ func (r *ready) Project(_ context.Context, dst []complex64, x []int8) error {
 	return nil
 }
 
-func (r *ready) Intensity(context.Context, []float32, []int8) error {
-	return errors.New("not asked for")
+func (r *ready) Intensity(ctx context.Context, dst []float32, x []int8) error {
+	y := make([]complex64, len(dst))
+	err := r.Project(ctx, y, x)
+	for i, z := range y {
+		dst[i] = real(z)*real(z) + imag(z)*imag(z)
+	}
+	return err
 }
 
 // serve serves an OPU on a socket and on TCP until the returned function is called.
 func serve(t testing.TB, opu server.OPU, path string) (tcp string, stop func()) {
 	t.Helper()
-	s, err := server.New(server.Options{OPU: opu, Token: token})
+	_, shutter := opu.(*driver.OPU)
+	s, err := server.New(server.Options{OPU: opu, Token: token, Shutter: shutter})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -117,6 +123,13 @@ func TestDoorsAgree(t *testing.T) {
 	if err := b.OPU.Project(t.Context(), want, x); err != nil {
 		t.Fatal(err)
 	}
+	binary, light := randomRows(2, 40, 10), make([]float32, len(want))
+	for i := range binary {
+		binary[i] &= 1
+	}
+	if err := b.OPU.Intensity(t.Context(), light, binary); err != nil {
+		t.Fatal(err)
+	}
 	for address, o := range map[string]client.Options{path: {}, "unix://" + path: {}, tcp: {Token: token}, tcp + "/": {Token: token}} {
 		remote := dial(t, address, o)
 		if m, n := remote.Shape(); m != 64 || n != 10 || remote.Epoch() != b.OPU.Epoch() {
@@ -125,6 +138,10 @@ func TestDoorsAgree(t *testing.T) {
 		got := make([]complex64, len(want))
 		if err := remote.Project(t.Context(), got, x); err != nil || !slices.Equal(got, want) {
 			t.Errorf("%s: not what the process gives itself (%v)", address, err)
+		}
+		seen := make([]float32, len(light))
+		if err := remote.Intensity(t.Context(), seen, binary); err != nil || !slices.Equal(seen, light) {
+			t.Errorf("%s: not the intensities that the process measures itself (%v)", address, err)
 		}
 	}
 	var status server.Status
@@ -151,6 +168,63 @@ func TestManyRows(t *testing.T) {
 		})
 	}
 	wg.Wait()
+}
+
+// Real parts, intensities, and a part of the matrix.
+func TestViews(t *testing.T) {
+	const outputs, inputs, rows = 6, 7, 5
+	opu := &ready{outputs: outputs, inputs: inputs, epoch: "b-1"}
+	path := filepath.Join(t.TempDir(), "opud.sock")
+	serve(t, opu, path)
+	whole, part := dial(t, path, client.Options{}), dial(t, path, client.Options{Inputs: 4, Outputs: 3})
+	if m, n := part.Shape(); m != 3 || n != 4 {
+		t.Errorf("the part is %d x %d", m, n)
+	}
+	x := randomRows(2, rows, inputs)
+	for r := range rows {
+		clear(x[r*inputs+4 : (r+1)*inputs])
+	}
+	want := make([]complex64, rows*outputs)
+	opu.Project(t.Context(), want, x)
+	got := make([]float32, rows*outputs)
+	if err := whole.ProjectReal(t.Context(), got, x); err != nil {
+		t.Fatal(err)
+	}
+	for i, z := range want {
+		if got[i] != real(z) {
+			t.Fatalf("real part %d is %v, want that of %v", i, got[i], z)
+		}
+	}
+	var short []int8
+	for r := range rows {
+		short = append(short, x[r*inputs:r*inputs+4]...)
+	}
+	few := make([]complex64, rows*3)
+	if err := part.Project(t.Context(), few, short); err != nil {
+		t.Fatal(err)
+	}
+	for i, z := range few {
+		if z != want[i/3*outputs+i%3] {
+			t.Fatalf("output %d of row %d of the part is %v, want %v", i%3, i/3, z, want[i/3*outputs+i%3])
+		}
+	}
+	for i := range x {
+		x[i] &= 1
+	}
+	opu.Intensity(t.Context(), got, x)
+	light := make([]float32, len(got))
+	// This server has no shutter.
+	if err := whole.Intensity(t.Context(), light, x); !errors.Is(err, client.ErrNotHere) {
+		t.Errorf("intensities without a shutter: %v, want ErrNotHere", err)
+	}
+	if err := whole.Intensity(t.Context(), light, slices.Repeat([]int8{-1}, len(x))); !errors.Is(err, client.ErrInput) {
+		t.Errorf("the intensity of -1: %v, want ErrInput", err)
+	}
+	for _, o := range []client.Options{{Inputs: 8}, {Outputs: 7}, {Outputs: -1}} {
+		if _, err := client.Dial(t.Context(), path, o); !errors.Is(err, client.ErrInput) {
+			t.Errorf("%+v of %d x %d: %v, want ErrInput", o, outputs, inputs, err)
+		}
+	}
 }
 
 // A daemon that comes back with the same matrix is used on, one with another is not.

@@ -15,7 +15,7 @@ import (
 // What is not projecting: JSON, files and events of a real daemon.
 func TestDaemon(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "opud.sock")
-	tcp, stop := serve(t, &ready{4, 3, "b-1"}, path)
+	tcp, stop := serve(t, &ready{outputs: 4, inputs: 3, epoch: "b-1"}, path)
 	d, err := client.Connect(tcp, client.Options{Token: token})
 	if err != nil {
 		t.Fatal(err)

@@ -29,8 +29,12 @@ func refused(r *http.Response) error {
 	switch {
 	case v.Code == "other_matrix" || v.Code == "matrix_lost":
 		kind = ErrOtherMatrix
-	case r.StatusCode == http.StatusServiceUnavailable:
-		return &unavailable{fmt.Errorf("the server says: %s", v.Error)}
+	case v.Code == "busy" || v.Code == "leased":
+		return &unavailable{fmt.Errorf("the server says: %s: %w", v.Error, ErrBusy)}
+	case r.StatusCode == http.StatusServiceUnavailable, r.StatusCode == http.StatusBadGateway, r.StatusCode == http.StatusGatewayTimeout:
+		return &unavailable{fmt.Errorf("the server says: %s", v.Error)} // it, or a proxy before it
+	case v.Code == "not_here":
+		kind = ErrNotHere
 	case r.StatusCode == http.StatusUnauthorized || r.StatusCode == http.StatusForbidden:
 		kind = ErrUnauthorised
 	case r.StatusCode >= 400 && r.StatusCode < 500:

@@ -2,6 +2,7 @@ package client_test
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -18,6 +19,8 @@ type script struct {
 	length string // header of the response to an inference request
 	body   []byte
 	status int
+
+	outputs int // 0: 2
 }
 
 func (s *script) RoundTrip(q *http.Request) (*http.Response, error) {
@@ -29,7 +32,7 @@ func (s *script) RoundTrip(q *http.Request) (*http.Response, error) {
 	case strings.HasSuffix(q.URL.Path, "/config"):
 		body = []byte(`{"max_batch_size":4}`)
 	default:
-		body = []byte(`{"versions":["3"],"inputs":[{"name":"x","shape":[-1,4]}],"outputs":[{"name":"y","shape":[-1,2,2]}]}`)
+		body = fmt.Appendf(nil, `{"versions":["3"],"inputs":[{"name":"x","shape":[-1,4]}],"outputs":[{"name":"y","shape":[-1,%d,2]}]}`, cmp.Or(s.outputs, 2))
 	}
 	if q.Body != nil {
 		io.Copy(io.Discard, q.Body)
@@ -68,7 +71,7 @@ func TestResponses(t *testing.T) {
 		{"no reason", "", `<html>`, 418, client.ErrInput},
 		{"moved", "", ``, 301, client.ErrProtocol},
 	} {
-		s := &script{c.length, []byte(c.body), c.status}
+		s := &script{length: c.length, body: []byte(c.body), status: c.status}
 		opu, err := client.Dial(t.Context(), "http://opu", client.Options{Transport: s, Patience: -1})
 		if err != nil {
 			t.Fatal(err)
@@ -87,7 +90,7 @@ func FuzzResponse(f *testing.F) {
 	f.Add("0", []byte(""), 200)
 	f.Add("", []byte(`{"error":"cannot"}`), 503)
 	f.Fuzz(func(t *testing.T, length string, body []byte, status int) {
-		opu, err := client.Dial(t.Context(), "http://opu", client.Options{Transport: &script{length, body, status}, Patience: -1})
+		opu, err := client.Dial(t.Context(), "http://opu", client.Options{Transport: &script{length: length, body: body, status: status}, Patience: -1})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -96,4 +99,44 @@ func FuzzResponse(f *testing.F) {
 			t.Errorf("status %d and %d bytes after %q are taken for a result", status, len(body), length)
 		}
 	})
+}
+
+// A projection allocates what net/http does for a request, and a little for the two
+// pieces of JSON; nothing grows with rows or results.
+func TestAllocations(t *testing.T) {
+	measure := func(rows, outputs int) (opu, plain float64) {
+		text := fmt.Sprintf(`{"model_version":"3","outputs":[{"name":"y","datatype":"FP32","shape":[%d,%d,2],"parameters":{"binary_data_size":%d}}]}`, rows, outputs, 8*rows*outputs)
+		s := &script{length: fmt.Sprint(len(text)), body: append([]byte(text), make([]byte, 8*rows*outputs)...), status: 200, outputs: outputs}
+		remote, err := client.Dial(t.Context(), "http://opu", client.Options{Transport: s})
+		if err != nil {
+			t.Fatal(err)
+		}
+		x, y := make([]int8, 4*rows), make([]complex64, rows*outputs)
+		opu = testing.AllocsPerRun(100, func() {
+			if err := remote.Project(t.Context(), y, x); err != nil {
+				t.Fatal(err)
+			}
+		})
+		body, sink, http1 := make([]byte, 100+4*rows), make([]byte, 32<<10), http.Client{Transport: s}
+		plain = testing.AllocsPerRun(100, func() {
+			q, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://opu/v2/models/opu/infer", bytes.NewReader(body))
+			if err != nil {
+				t.Fatal(err)
+			}
+			q.Header.Set("Inference-Header-Content-Length", "100")
+			r, err := http1.Do(q)
+			for err == nil {
+				_, err = r.Body.Read(sink)
+			}
+			r.Body.Close()
+		})
+		return opu, plain
+	}
+	for _, c := range []struct{ rows, outputs int }{{1, 2}, {4, 10_000}} {
+		opu, plain := measure(c.rows, c.outputs)
+		t.Logf("%+v: a projection allocates %g times, a request of net/http %g", c, opu, plain)
+		if opu > plain+12 {
+			t.Errorf("%+v: a projection allocates %g times, a request of net/http %g", c, opu, plain)
+		}
+	}
 }
