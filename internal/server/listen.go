@@ -88,8 +88,15 @@ func (l *limited) Accept() (net.Conn, error) {
 		<-l.places
 		return nil, err
 	}
+	if b, ok := c.(interface{ SetWriteBuffer(bytes int) error }); ok {
+		b.SetWriteBuffer(writeBuffer) // best effort: the system has a limit of its own
+	}
 	return &connection{Conn: c, l: l}, nil
 }
+
+// writeBuffer is what the system keeps of a response on its way: one row of 1e5
+// outputs, so that server and client need not take turns for each piece of it.
+const writeBuffer = 1 << 20
 
 func (l *limited) Close() error {
 	l.once.Do(func() { close(l.closed) })

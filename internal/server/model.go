@@ -108,9 +108,7 @@ func (m *model) outputShape(outputs int) []int {
 // encode writes outputs as the model gives them, little-endian FP32, to dst.
 func (m *model) encode(dst []byte, y []complex64) {
 	if m.width == 2 {
-		for i, z := range y {
-			binary.LittleEndian.PutUint64(dst[8*i:], uint64(math.Float32bits(imag(z)))<<32|uint64(math.Float32bits(real(z))))
-		}
+		copy(dst, oip.ComplexBytes(y))
 		return
 	}
 	for i, z := range y {
