@@ -163,11 +163,7 @@ func (h Hologram) drawSpectrum(p *plot.Plot) error {
 	}
 	p.Title.Text = "mean spectrum (dB)\n" + found
 	p.X.Label.Text, p.Y.Label.Text = "fu (cycles per pixel)", "fv (cycles per pixel)"
-	db := make([]float64, len(h.Power))
-	floor := slices.Max(h.Power) * 1e-12
-	for i, p := range h.Power {
-		db[i] = 10 * math.Log10(math.Max(p, math.Max(floor, 1e-30)))
-	}
+	db := h.decibels()
 	lo, hi := stretch(db, 0.02, 0.999)
 	// Bin 0 belongs in the middle; v grows upwards here, as axes do.
 	p.Add(plotter.NewImage(h.gray(db, lo, hi, h.Width/2, h.Height/2), -0.5, -0.5, 0.5, 0.5))
@@ -194,6 +190,16 @@ func (h Hologram) drawSpectrum(p *plot.Plot) error {
 	}
 	p.X.Min, p.X.Max, p.Y.Min, p.Y.Max = -0.5, 0.5, -0.5, 0.5
 	return nil
+}
+
+// decibels is the spectrum in dB; what is nothing beside its peak is not.
+func (h Hologram) decibels() []float64 {
+	db := make([]float64, len(h.Power))
+	floor := math.Max(slices.Max(h.Power)*1e-12, 1e-30)
+	for i, p := range h.Power {
+		db[i] = 10 * math.Log10(math.Max(p, floor))
+	}
+	return db
 }
 
 // addCircle draws a circle, wrapped round the torus of frequencies. Without a name it

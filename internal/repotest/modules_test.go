@@ -9,6 +9,8 @@ import (
 // The modules that this one requires, each with the reason why it is not written
 // here (what the project is about is), and the tools that it pins.
 var reasons = map[string]string{
+	"github.com/chromedp/cdproto":        "tests: what the browser's console says",
+	"github.com/chromedp/chromedp":       "tests: the page of opud in a real browser",
 	"github.com/google/go-cmp":           "tests: differences of nested values that can be read",
 	"github.com/pelletier/go-toml/v2":    "opud: a configuration whose errors have lines, unknown keys included",
 	"github.com/schollz/progressbar/v3":  "opuctl: a progress bar with time left on every terminal",

@@ -91,6 +91,11 @@ const (
 // events sends the status as server-sent events until the client goes or the server
 // ends.
 func (s *Server) events(w http.ResponseWriter, r *http.Request) error {
+	return s.stream(w, r, "status", func() (any, error) { return s.Status(), nil })
+}
+
+// stream sends what next returns as server-sent events.
+func (s *Server) stream(w http.ResponseWriter, r *http.Request, name string, next func() (any, error)) error {
 	h := w.Header()
 	h.Set("Content-Type", "text/event-stream")
 	h.Set("Cache-Control", "no-store")
@@ -99,12 +104,16 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) error {
 	tick := time.NewTicker(eventInterval)
 	defer tick.Stop()
 	for {
-		data, err := json.Marshal(s.Status())
+		v, err := next()
+		if err != nil {
+			return err
+		}
+		data, err := json.Marshal(v)
 		if err != nil {
 			return err
 		}
 		connection.SetWriteDeadline(time.Now().Add(eventTimeout))
-		if _, err := fmt.Fprintf(w, "event: status\ndata: %s\n\n", data); err != nil {
+		if _, err := fmt.Fprintf(w, "event: %s\ndata: %s\n\n", name, data); err != nil {
 			return nil // gone
 		}
 		if connection.Flush() != nil {

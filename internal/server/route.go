@@ -64,6 +64,8 @@ func (s *Server) routes() http.Handler {
 	closed("/opu/v1/spectrum.npy", "GET", s.show("application/octet-stream", spectrumNPY))
 	closed("/opu/v1/leases", "POST", s.takeLease)
 	closed("/opu/v1/leases/{id}", "DELETE", s.endLease)
+	closed("/opu/v1/history", "GET", s.historyJSON)
+	s.pageRoutes(open, closed)
 	open("/", "", func(w http.ResponseWriter, r *http.Request) error {
 		return fmt.Errorf("cannot find %.100q: %w", r.URL.Path, errUnknown)
 	})
@@ -81,7 +83,9 @@ func (s *Server) answer(method string, h handler) http.Handler {
 			w.Header().Set("Allow", method)
 			err = fmt.Errorf("cannot %.10s %.100s: only %s is understood there: %w", r.Method, r.URL.Path, method, errMethod)
 		default:
-			err = h(w, r)
+			if err = s.checkOrigin(r); err == nil {
+				err = h(w, r)
+			}
 		}
 		if err != nil {
 			s.refuse(w, r, err)
@@ -103,6 +107,7 @@ var refusalsOf = []refusal{
 	{errUnknown, http.StatusNotFound, "not_found"},
 	{errMethod, http.StatusMethodNotAllowed, "wrong_method"},
 	{errNoToken, http.StatusUnauthorized, "no_token"},
+	{errForeign, http.StatusForbidden, "foreign"},
 	{oip.ErrTooLarge, http.StatusRequestEntityTooLarge, "too_large"},
 	{errEncoding, http.StatusUnsupportedMediaType, "compressed"},
 	{oip.ErrRequest, http.StatusBadRequest, "bad_request"},

@@ -15,6 +15,8 @@
 //
 // Whoever can open the Unix socket may use the device: that is a matter of the file's
 // mode. On TCP a token is needed for all but health.
+//
+// People have a page at /, for which they sign in once on TCP.
 package server
 
 import (
@@ -102,6 +104,7 @@ type Server struct {
 	memory  budget
 	leases  leases
 	views   views
+	history history
 	refused refusals
 	buffers sync.Pool // *[]byte of responses
 	handler http.Handler
@@ -122,6 +125,7 @@ func New(o Options) (*Server, error) {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	s := &Server{o: o, closing: make(chan struct{}), began: time.Now()}
+	s.views.turn = make(chan struct{}, 1)
 	s.outputs, s.inputs = o.OPU.Shape()
 	s.o.Limits.setDefaults(s.outputs)
 	s.version = matrixVersion(o.OPU.Epoch())
@@ -183,6 +187,7 @@ func (s *Server) Serve(ctx context.Context, listeners ...net.Listener) error {
 	defer stop()
 	ran := make(chan error, 1)
 	go func() { ran <- s.queue.Run(run) }()
+	go s.record(run)
 
 	failed := make(chan error, len(listeners))
 	for _, l := range listeners {

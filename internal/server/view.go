@@ -10,7 +10,7 @@ import (
 	"math"
 	"net/http"
 	"strconv"
-	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/light-in-the-loop/opu/calib"
@@ -18,57 +18,95 @@ import (
 	"github.com/light-in-the-loop/opu/internal/picture"
 )
 
-// views keeps the last look at the rig, so that many who look cost no more than one.
-type views struct {
-	mu   sync.Mutex // held while the rig is looked at
-	last *calib.View
-	at   time.Time
+// look is one look at the rig, and what was drawn of it.
+type look struct {
+	*calib.View
+	number uint64 // counts up
+	at     time.Time
+	took   time.Duration     // of the device's time
+	drawn  map[string][]byte // by path; used by whoever has the turn
 }
 
-// freshView is how old a look may be.
-const freshView = time.Second
+// views keeps the last look at the rig, so that many who look cost no more than one.
+type views struct {
+	turn chan struct{}        // holds a value while somebody looks or draws
+	last atomic.Pointer[look] // nil: none yet
+}
 
-// view looks at the rig when it is the client's turn.
-func (s *Server) view(r *http.Request) (*calib.View, error) {
+// A look is good for a second, and for longer where looks take long: whoever watches
+// must not cost those who compute more than a twentieth of the device's time.
+const (
+	freshView = time.Second
+	viewShare = 20
+)
+
+func (l *look) fresh() bool {
+	return l != nil && time.Since(l.at) < max(freshView, viewShare*l.took)
+}
+
+// withView calls f with a look at the rig: the last one while it is fresh, or if it has
+// the number that is asked for (0: none), else a new one when it is the client's turn.
+// f's calls do not overlap.
+func (s *Server) withView(r *http.Request, number uint64, f func(*look) error) error {
 	if s.o.View == nil {
-		return nil, fmt.Errorf("cannot show frames: this device has none: %w", errNotHere)
+		return fmt.Errorf("cannot show frames: this device has none: %w", errNotHere)
 	}
-	s.views.mu.Lock()
-	defer s.views.mu.Unlock()
-	if s.views.last != nil && time.Since(s.views.at) < freshView {
-		return s.views.last, nil
+	select {
+	case s.views.turn <- struct{}{}:
+		defer func() { <-s.views.turn }()
+	case <-r.Context().Done():
+		return context.Cause(r.Context())
+	}
+	last := s.views.last.Load()
+	if last.fresh() || last != nil && last.number == number {
+		return f(last)
 	}
 	if err := s.leases.admit(r.URL.Query().Get("lease")); err != nil {
-		return nil, err
+		return err
 	}
-	var seen *calib.View
+	next := &look{number: 1, drawn: map[string][]byte{}}
+	if last != nil {
+		next.number = last.number + 1
+	}
 	err := s.queue.Do(r.Context(), peerOf(r), func(ctx context.Context) (err error) {
-		seen, err = s.o.View(ctx)
+		began := time.Now()
+		next.View, err = s.o.View(ctx)
+		next.took = time.Since(began)
 		return err
 	})
 	if err != nil {
-		return nil, err
+		return err
 	}
-	s.views.last, s.views.at = seen, time.Now()
-	return seen, nil
+	next.at = time.Now()
+	s.views.last.Store(next)
+	return f(next)
 }
 
-// show answers with what write makes of a view.
+// show answers with what write makes of a view, once for all who look at it.
 func (s *Server) show(contentType string, write func(b *bytes.Buffer, v *calib.View) error) handler {
 	return func(w http.ResponseWriter, r *http.Request) error {
-		v, err := s.view(r)
+		number, _ := strconv.ParseUint(r.URL.Query().Get("view"), 10, 64)
+		var body []byte
+		err := s.withView(r, number, func(l *look) error {
+			if body = l.drawn[r.URL.Path]; body != nil {
+				return nil
+			}
+			var b bytes.Buffer
+			if err := write(&b, l.View); err != nil {
+				return err
+			}
+			body = b.Bytes()
+			l.drawn[r.URL.Path] = body
+			return nil
+		})
 		if err != nil {
-			return err
-		}
-		var b bytes.Buffer
-		if err := write(&b, v); err != nil {
 			return err
 		}
 		h := w.Header()
 		h.Set("Content-Type", contentType)
-		h.Set("Content-Length", strconv.Itoa(b.Len()))
+		h.Set("Content-Length", strconv.Itoa(len(body)))
 		h.Set("Cache-Control", "no-store")
-		w.Write(b.Bytes()) // whoever has gone does not miss it
+		w.Write(body) // whoever has gone does not miss it
 		return nil
 	}
 }
@@ -92,9 +130,28 @@ func frameNPY(b *bytes.Buffer, v *calib.View) error {
 	return npy.Write(b, counts, v.Height, v.Width)
 }
 
+// hologram is what there is to draw of a view.
+func hologram(v *calib.View) picture.Hologram {
+	return picture.Hologram{Width: v.Width, Height: v.Height, Frame: v.Frame, Full: float64(int(1)<<v.BitDepth - 1), Power: v.Power}
+}
+
+// pageSide is the most pixels a side of the pictures on the page.
+const pageSide = 512
+
+// framePixels is the frame for the page.
+func framePixels(b *bytes.Buffer, v *calib.View) error {
+	return hologram(v).WriteFramePixels(b, pageSide)
+}
+
+// spectrumPixels is the spectrum for the page, which draws what was found in it.
+func spectrumPixels(b *bytes.Buffer, v *calib.View) error {
+	return hologram(v).WriteSpectrumPixels(b, pageSide)
+}
+
 // spectrumPNG is the mean spectrum with the sideband drawn.
 func (s *Server) spectrumPNG(b *bytes.Buffer, v *calib.View) error {
-	h := picture.Hologram{Title: s.o.Device, Width: v.Width, Height: v.Height, Power: v.Power}
+	h := hologram(v)
+	h.Title = s.o.Device
 	if s.o.Simulated != "" {
 		h.Title = fmt.Sprintf("simulated bench %q", s.o.Simulated)
 	}

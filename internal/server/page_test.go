@@ -1,0 +1,196 @@
+package server_test
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/log"
+	"github.com/chromedp/cdproto/runtime"
+	"github.com/chromedp/chromedp"
+
+	"github.com/light-in-the-loop/opu/calib"
+	"github.com/light-in-the-loop/opu/internal/server"
+)
+
+// The page is tested in a browser, since what counts is what people see.
+
+// browserPatience is for a machine that does much else.
+const browserPatience = time.Minute
+
+// tab is a browser's tab, signed in nowhere.
+type tab struct {
+	t   testing.TB
+	ctx context.Context
+
+	mu       sync.Mutex
+	problems []string // what the console has said
+}
+
+// browse opens a browser of its own, or skips the test where there is none. It is an
+// error if the console complains, of the policy for example; the test may expect words.
+func browse(t testing.TB, width, height int64, expected ...string) *tab {
+	t.Helper()
+	path := ""
+	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
+		if found, err := exec.LookPath(name); err == nil {
+			path = found
+			break
+		}
+	}
+	if path == "" {
+		t.Skip("SKIPPED: the page is NOT tested: there is no chromium; install Debian's package chromium")
+	}
+	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.UserDataDir(t.TempDir()),
+		chromedp.NoSandbox, chromedp.DisableGPU, chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update", true),
+		chromedp.WSURLReadTimeout(browserPatience))
+	ctx, stop := chromedp.NewExecAllocator(t.Context(), options...)
+	ctx, closeTab := chromedp.NewContext(ctx, chromedp.WithErrorf(t.Logf)) // newer browsers say things that it does not know
+	b := &tab{t: t, ctx: ctx}
+	chromedp.ListenTarget(ctx, func(event any) {
+		switch e := event.(type) {
+		case *log.EventEntryAdded:
+			b.complain(e.Entry.Text + " (" + e.Entry.URL + ")")
+		case *runtime.EventExceptionThrown:
+			b.complain(e.ExceptionDetails.Error())
+		}
+	})
+	t.Cleanup(func() {
+		closeTab()
+		stop()
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		for _, p := range b.problems {
+			known := false
+			for _, e := range expected {
+				known = known || strings.Contains(p, e)
+			}
+			if !known {
+				t.Errorf("the browser's console says: %s", p)
+			}
+		}
+	})
+	b.run(log.Enable(), runtime.Enable(), chromedp.EmulateViewport(width, height))
+	return b
+}
+
+func (b *tab) complain(text string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.problems = append(b.problems, text)
+}
+
+// run does something in the tab.
+func (b *tab) run(actions ...chromedp.Action) {
+	b.t.Helper()
+	// The first call starts the browser, and must not be given a context that ends before it.
+	done := make(chan error, 1)
+	go func() { done <- chromedp.Run(b.ctx, actions...) }()
+	select {
+	case err := <-done:
+		if err != nil {
+			b.t.Fatal(err)
+		}
+	case <-time.After(browserPatience):
+		b.t.Fatal("the browser has not answered in time")
+	}
+}
+
+// is asks the page for a truth.
+func (b *tab) is(expression string) (yes bool) {
+	b.t.Helper()
+	b.run(chromedp.Evaluate(expression, &yes))
+	return yes
+}
+
+// becomes waits until the page makes an expression true. It may load another page
+// meanwhile.
+func (b *tab) becomes(expression string) {
+	b.t.Helper()
+	err := error(nil)
+	for began := time.Now(); time.Since(began) < browserPatience; {
+		err = chromedp.Run(b.ctx, chromedp.Poll(expression, nil, chromedp.WithPollingInterval(50*time.Millisecond), chromedp.WithPollingTimeout(browserPatience)))
+		if err == nil {
+			return
+		}
+	}
+	var text string
+	b.run(chromedp.Evaluate("document.body.innerText", &text))
+	b.t.Fatalf("it never happens that %s: %v; the page says: %s", expression, err, text)
+}
+
+// signIn signs in with the token.
+func (b *tab) signIn(h *house, with string) {
+	b.t.Helper()
+	b.run(chromedp.Navigate(h.tcp.url), chromedp.SendKeys("#token", with), chromedp.Submit("#token"))
+}
+
+// shoot keeps a picture of the page, where the environment says so.
+func (b *tab) shoot(name string) {
+	folder := os.Getenv("OPU_SCREENSHOTS")
+	if folder == "" {
+		return
+	}
+	var png []byte
+	b.run(chromedp.FullScreenshot(&png, 100))
+	if err := os.WriteFile(folder+"/"+name+".png", png, 0o666); err != nil {
+		b.t.Error(err)
+	}
+}
+
+// benchOptions are those of a server of a small bench.
+func benchOptions(t testing.TB) server.Options {
+	b := small(t)
+	cal := b.OPU.Calibration()
+	return server.Options{OPU: b.OPU, Calibration: cal, Verdict: b.Verdict, Simulated: "ideal",
+		View: func(ctx context.Context) (*calib.View, error) { return cal.View(ctx, b.Rig, 1) }}
+}
+
+// Whoever has no token sees nothing; who signs in sees the device live.
+func TestPage(t *testing.T) {
+	h := start(t, benchOptions(t))
+	b := browse(t, 1280, 900, "401")
+	b.signIn(h, "not the token of this test")
+	b.becomes(`document.querySelector("#wrong")?.textContent.includes("not the token")`)
+	if b.is(`document.body.innerText.includes("` + "bench of the test" + `")`) {
+		t.Error("whoever has not signed in reads about the device")
+	}
+	b.shoot("sign-in")
+	b.signIn(h, token)
+	b.becomes(`document.querySelector("#state")?.innerText.includes("Ready")`)
+
+	// Pictures come, and come anew.
+	b.becomes(`document.querySelector("#frame").naturalWidth === 96 && document.querySelector("#spectrum").naturalWidth === 96`)
+	b.run(chromedp.Evaluate(`first = document.querySelector("[data-view]").dataset.view`, nil))
+	b.becomes(`document.querySelector("[data-view]").dataset.view !== first && document.querySelectorAll(".histogram rect").length > 5`)
+	for _, class := range []string{"sideband", "twin", "square", "forbidden"} {
+		if !b.is(`document.querySelector("#circles .` + class + `") !== null`) {
+			t.Errorf("there is no circle of class %s", class)
+		}
+	}
+
+	// Figures follow the load.
+	h.socket.infer("opu", randomRows(1, 60, -1), "")
+	b.becomes(`document.querySelector("#trouble").innerText.includes("60, ")`)
+	b.becomes(`document.querySelectorAll("#charts canvas").length === 2`)
+	h.tcp.lease(`{"seconds":3600,"who":"Ada"}`)
+	b.becomes(`document.querySelector("#figures").innerText.includes("Ada") && document.querySelector("#view").innerText.includes("leased to Ada")`)
+	h.socket.do("DELETE", "/opu/v1/leases/current", nil)
+	b.becomes(`document.querySelector("#figures").innerText.includes("nobody") && document.querySelector("[data-view]")`)
+	b.becomes(`getComputedStyle(document.querySelector("#frame")).opacity === "1"`)
+	b.shoot("desktop")
+
+	// On a telephone, and in the dark.
+	b.run(chromedp.EmulateViewport(375, 800), emulation.SetEmulatedMedia().WithFeatures([]*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: "dark"}}))
+	b.becomes(`innerWidth === 375 && getComputedStyle(document.documentElement).getPropertyValue("--ground") === "#121417"`)
+	b.becomes(`document.documentElement.scrollWidth <= 375`)
+	b.shoot("phone-dark")
+
+	b.run(chromedp.Click(`form[action="/page/sign-out"] button`))
+	b.becomes(`document.querySelector("#token") !== null`)
+}
