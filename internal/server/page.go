@@ -108,9 +108,8 @@ type pageState struct {
 }
 
 func (s *Server) pageData() *pageData {
-	d := &pageData{
-		Status: s.Status(), Calibration: s.o.Calibration, Verdict: s.o.Verdict, Program: s.o.Version, HasView: s.o.View != nil,
-	}
+	d := &pageData{Status: s.Status(), Program: s.o.Version}
+	d.Calibration, d.Verdict, d.HasView = s.o.Calibration, s.o.Verdict, s.o.View != nil
 	d.State = s.pageState(d.Status)
 	if c := d.Calibration; c != nil {
 		d.Circles = circles(c.Carrier)
@@ -166,7 +165,7 @@ func (s *Server) page(w http.ResponseWriter, r *http.Request) error {
 	}
 	d := s.pageData()
 	d.SignedIn = s.signedIn(r)
-	if s.o.View != nil {
+	if d.HasView {
 		ctx, cancel := context.WithTimeout(r.Context(), viewPatience)
 		defer cancel()
 		d.View = s.viewData(r.WithContext(ctx))
@@ -179,7 +178,7 @@ func (s *Server) signInPage(w http.ResponseWriter, wrong string) error {
 	return writePage(w, http.StatusUnauthorized, "sign-in", struct {
 		Wrong, Simulated string
 		Closed           bool // there is no token
-	}{wrong, s.o.Simulated, s.o.Token == ""})
+	}{wrong, s.o.Simulated, s.token() == ""})
 }
 
 // pageEvents sends the parts of the page that have changed, once a second.

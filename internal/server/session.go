@@ -24,7 +24,7 @@ const sessionTime = 7 * 24 * time.Hour
 
 // seal derives a text from the token.
 func (s *Server) seal(text string) string {
-	m := hmac.New(sha256.New, []byte(s.o.Token))
+	m := hmac.New(sha256.New, []byte(s.token()))
 	m.Write([]byte(text))
 	return base64.RawURLEncoding.EncodeToString(m.Sum(nil))
 }
@@ -42,7 +42,7 @@ func (s *Server) session(until time.Time) string {
 // signedIn says whether the request has the cookie of a session.
 func (s *Server) signedIn(r *http.Request) bool {
 	c, err := r.Cookie(s.cookieName())
-	if err != nil || s.o.Token == "" {
+	if err != nil || s.token() == "" {
 		return false
 	}
 	end, _, _ := strings.Cut(c.Value, ".")
