@@ -55,6 +55,8 @@ type config struct {
 		Requests  int `toml:"requests" json:"requests"`
 		BatchRows int `toml:"batch_rows" json:"batch_rows"`
 	} `toml:"limits" json:"limits"`
+
+	untilEOF bool // a flag only
 }
 
 // defaultPath is where the configuration file is looked for.
@@ -139,6 +141,7 @@ func parseFlags(c *config, path *string, args []string, getenv func(string) stri
 	f.StringVar(&c.Listen.Socket, "socket", c.Listen.Socket, "listen on the Unix socket at this `path`; none: not at all (default: in the user's runtime folder)")
 	f.StringVar(&c.Listen.HTTP, "http", c.Listen.HTTP, "listen on this TCP `address`; none: not at all")
 	f.StringVar(&c.Listen.TokenFile, "token-file", c.Listen.TokenFile, "`file` with the token for TCP, written if there is none (default: beside the usual place of the socket)")
+	f.BoolVar(&c.untilEOF, "until-eof", false, "end when standard input does, and so with the program that holds its other end")
 	var err error
 	f.VisitAll(func(x *flag.Flag) {
 		name := "OPUD_" + strings.ToUpper(strings.ReplaceAll(x.Name, "-", "_"))

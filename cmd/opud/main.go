@@ -88,7 +88,21 @@ func command(ctx context.Context, args []string, getenv func(string) string, std
 	if err != nil {
 		return err
 	}
+	if c.untilEOF {
+		ctx = untilEnd(ctx, os.Stdin)
+	}
 	return serve(ctx, c, getenv, slog.New(slog.NewTextHandler(stderr, nil)))
+}
+
+// untilEnd is a context that ends with a stream: a program that starts a daemon for itself
+// holds the other end, and the daemon does not outlive it, however it ends.
+func untilEnd(ctx context.Context, stream io.Reader) context.Context {
+	ctx, cancel := context.WithCancel(ctx)
+	go func() {
+		io.Copy(io.Discard, stream)
+		cancel()
+	}()
+	return ctx
 }
 
 // checkConfig is opud check-config [FILE].

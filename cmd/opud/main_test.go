@@ -193,6 +193,9 @@ func TestExample(t *testing.T) {
 	text := string(exampleConfig)
 	keys = func(prefix string, of reflect.Type) {
 		for i := range of.NumField() {
+			if !of.Field(i).IsExported() { // a flag without a key
+				continue
+			}
 			name := of.Field(i).Tag.Get("toml")
 			if of.Field(i).Type.Kind() == reflect.Struct {
 				keys(name, of.Field(i).Type)
