@@ -16,7 +16,7 @@ func known(datatype string) bool { return datatype == Bool || datatype == Int8 |
 
 // ReadData reads the elements of the only input, one byte each (two's complement for
 // INT8), wherever they are in the request; for a Raw request dst is as long as the
-// model says. The body must end with them.
+// model says. The body must end with them. It is not for inputs in a Region.
 func (r *Request) ReadData(dst []byte) error {
 	if r.Raw || r.Inputs[0].binary {
 		if n, err := io.ReadFull(r.body, dst); err != nil {
@@ -30,10 +30,14 @@ func (r *Request) ReadData(dst []byte) error {
 		}
 		return nil
 	}
+	in := &r.Inputs[0]
+	if in.elements != nil {
+		copy(dst, in.elements)
+		return nil
+	}
 	if len(dst) == 0 {
 		return nil
 	}
-	in := &r.Inputs[0]
 	p := elements{text: in.data, datatype: in.Datatype, shape: in.Shape, dst: dst}
 	if err := p.array(0); err != nil {
 		return err

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"math"
 	"net/http/httptest"
 	"slices"
@@ -118,6 +119,10 @@ func TestRefusals(t *testing.T) {
 		return `{"inputs":[{"name":"x","shape":[2,2],"datatype":"INT8"` + rest + `}]}`
 	}
 	long := strings.Repeat("x", 1<<16)
+	manyParameters := ""
+	for i := range 32 {
+		manyParameters += fmt.Sprintf(`"p%d":1,`, i)
+	}
 	for _, c := range []struct {
 		name, text, data string
 		header           int // as read; -2: as long as the text
@@ -143,8 +148,19 @@ func TestRefusals(t *testing.T) {
 		{"the same input twice", `{"inputs":[{"name":"x","shape":[1],"datatype":"INT8","data":[1]},{"name":"x","shape":[1],"datatype":"INT8","data":[1]}]}`, "", -1, oip.ErrRequest},
 		{"the same output twice", `{"outputs":[{"name":"y"},{"name":"y"}]}`, "", -1, oip.ErrRequest},
 		{"many outputs", `{"outputs":[` + strings.Repeat(`{"name":"y"},`, 16) + `{"name":"y"}]}`, "", -1, oip.ErrRequest},
-		{"shared memory in", json(`,"parameters":{"shared_memory_region":"r","shared_memory_byte_size":4}`), "", -1, oip.ErrRequest},
-		{"shared memory out", `{"outputs":[{"name":"y","parameters":{"shared_memory_region":"r"}}]}`, "", -1, oip.ErrRequest},
+		{"shared memory and data", json(`,"data":[1,1,1,1],"parameters":{"shared_memory_region":"r","shared_memory_byte_size":4}`), "", -1, oip.ErrRequest},
+		{"shared memory too small", json(`,"parameters":{"shared_memory_region":"r","shared_memory_byte_size":3}`), "", -1, oip.ErrRequest},
+		{"shared memory without a size", json(`,"parameters":{"shared_memory_region":"r"}`), "", -1, oip.ErrRequest},
+		{"shared memory without a region", json(`,"parameters":{"shared_memory_byte_size":4}`), "", -1, oip.ErrRequest},
+		{"shared memory before its begin", json(`,"parameters":{"shared_memory_region":"r","shared_memory_byte_size":4,"shared_memory_offset":-1}`), "", -1, oip.ErrRequest},
+		{"shared memory of a number", json(`,"parameters":{"shared_memory_region":5,"shared_memory_byte_size":4}`), "", -1, oip.ErrRequest},
+		{"shared memory out, without a size", `{"outputs":[{"name":"y","parameters":{"shared_memory_region":"r"}}]}`, "", -1, oip.ErrRequest},
+		{"many inputs", `{"inputs":[` + strings.Repeat(`{},`, 1000) + `{}]}`, "", -1, oip.ErrRequest},
+		{"many parameters", `{"parameters":{` + manyParameters + `"z":1}}`, "", -1, oip.ErrRequest},
+		{"nested parameter", `{"parameters":{"a":[1]}}`, "", -1, oip.ErrRequest},
+		{"nested very deep", `{"new":` + strings.Repeat("[", 1000) + strings.Repeat("]", 1000) + `}`, "", -1, oip.ErrRequest},
+		{"inputs are no array", `{"inputs":{}}`, "", -1, oip.ErrRequest},
+		{"parameters are no object", `{"parameters":[]}`, "", -1, oip.ErrRequest},
 		{"binary_data is no bool", `{"outputs":[{"name":"y","parameters":{"binary_data":1}}]}`, "", -1, oip.ErrRequest},
 		{"no JSON", `hello`, "", -1, oip.ErrRequest},
 		{"empty", ``, "", -1, oip.ErrRequest},
@@ -200,6 +216,58 @@ func TestUnknownLength(t *testing.T) {
 		}
 		if err := r.ReadData(make([]byte, 8)); !errors.Is(err, c.want) {
 			t.Errorf("%d bytes: %v, want %v", len(c.data), err, c.want)
+		}
+	}
+}
+
+// A tensor may be in memory that both sides see (section 8).
+func TestRegions(t *testing.T) {
+	r, err := read(`{"inputs":[{"name":"x","shape":[2,2],"datatype":"INT8","parameters":{"shared_memory_region":"r","shared_memory_byte_size":5,"shared_memory_offset":3}}],
+		"outputs":[{"name":"y","parameters":{"shared_memory_region":"s","shared_memory_byte_size":100,"binary_data":false}}]}`, "", -1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]*oip.Region{{Name: "r", Offset: 3, Size: 5}, {Name: "s", Size: 100}}, []*oip.Region{r.Inputs[0].Region, r.Outputs[0].Region}); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	w := httptest.NewRecorder()
+	if err := (&oip.Response{Model: "opu", Version: "3", Name: "y", Shape: []int{2, 2}, Shared: true, Binary: true}).Write(w); err != nil {
+		t.Fatal(err)
+	}
+	// No parameters on the output: clients take one that has them for binary (section 5).
+	if want := `{"model_name":"opu","model_version":"3","outputs":[{"name":"y","datatype":"FP32","shape":[2,2]}]}`; w.Body.String() != want || w.Header().Get(oip.HeaderLength) != "" {
+		t.Errorf("the response is %s with %v", w.Body, w.Header())
+	}
+}
+
+// A request that is no JSON obeys the same rules.
+func TestMessage(t *testing.T) {
+	x := oip.MessageInput{Name: "x", Datatype: oip.Int8, Shape: []int64{2, 2}, Bytes: []byte{1, 0, 255, 1}}
+	r, err := oip.NewRequest(oip.Message{ID: "7", Inputs: []oip.MessageInput{x}, Outputs: []oip.MessageOutput{{Name: "y"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := make([]byte, 4)
+	if err := r.ReadData(got); err != nil || !bytes.Equal(got, x.Bytes) || !r.Binary || !r.Outputs[0].Binary {
+		t.Errorf("read %v of %+v (%v)", got, r, err)
+	}
+	short := x
+	short.Bytes = short.Bytes[:3]
+	negative := x
+	negative.Shape = []int64{-2, -2}
+	nowhere := x
+	nowhere.Bytes = nil
+	for name, m := range map[string]oip.Message{
+		"too few":       {Inputs: []oip.MessageInput{short}},
+		"negative":      {Inputs: []oip.MessageInput{negative}},
+		"nowhere":       {Inputs: []oip.MessageInput{nowhere}},
+		"twice":         {Inputs: []oip.MessageInput{x, x}},
+		"many":          {Inputs: make([]oip.MessageInput, 17)},
+		"no boolean":    {Parameters: map[string]any{"binary_data_output": int64(1)}, Inputs: []oip.MessageInput{x}},
+		"no bytes' end": {Outputs: []oip.MessageOutput{{Name: "y", Parameters: map[string]any{"shared_memory_region": "r", "shared_memory_byte_size": uint64(1 << 63)}}}},
+	} {
+		if _, err := oip.NewRequest(m); !errors.Is(err, oip.ErrRequest) {
+			t.Errorf("%s: %v, want ErrRequest", name, err)
 		}
 	}
 }

@@ -36,17 +36,33 @@ type Limits struct {
 	Body int // bytes of any body
 }
 
-// Fixed limits.
+// Memory is how much reading a request takes before its tensors: the JSON part, twice.
+// Length and header are those of ReadRequest.
+func (l Limits) Memory(length int64, header string) int64 {
+	size := int64(l.JSON)
+	if h, err := strconv.ParseUint(header, 10, 31); err == nil {
+		size = min(int64(h), MaxHeader)
+	} else if length >= 0 {
+		size = min(length, size)
+	}
+	return 2 * size
+}
+
+// MaxHeader is the bytes of the JSON part before binary tensors, at most.
+const MaxHeader = 1 << 20
+
+// Other fixed limits.
 const (
-	maxHeader  = 1 << 20 // of the JSON part before binary tensors
-	maxTensors = 16      // inputs, and outputs
-	maxShape   = 8       // dimensions
+	maxTensors    = 16 // inputs, and outputs
+	maxShape      = 8  // dimensions
+	maxParameters = 32 // of a request or a tensor
+	maxDepth      = 32 // of JSON
 )
 
 // Request is an inference request.
 type Request struct {
 	ID         string
-	Parameters map[string]any // string, bool or json.Number
+	Parameters map[string]any // string, bool, json.Number, int64, uint64 or float64
 	Inputs     []Input
 	Outputs    []Output // empty: all of the model
 	Binary     bool     // outputs are binary where they do not say
@@ -62,39 +78,55 @@ type Request struct {
 // Input is a tensor of the request.
 type Input struct {
 	Name, Datatype string
-	Shape          []int // none is negative
-	Elements       int   // their product
+	Shape          []int   // none is negative
+	Elements       int     // their product
+	Region         *Region // nil: the request holds the elements
 
-	binary bool // else data
-	data   json.RawMessage
+	binary   bool // they follow the JSON part
+	data     json.RawMessage
+	elements []byte
 }
 
 // Output is a tensor that was asked for.
 type Output struct {
 	Name   string
 	Binary bool
+	Region *Region // where it is wanted; nil: in the response
 }
 
-// The objects as they are sent.
-type (
-	wireRequest struct {
-		ID         string         `json:"id"`
-		Parameters map[string]any `json:"parameters"`
-		Inputs     []wireInput    `json:"inputs"`
-		Outputs    []wireOutput   `json:"outputs"`
-	}
-	wireInput struct {
-		Name       string          `json:"name"`
-		Shape      []int64         `json:"shape"`
-		Datatype   string          `json:"datatype"`
-		Parameters map[string]any  `json:"parameters"`
-		Data       json.RawMessage `json:"data"`
-	}
-	wireOutput struct {
-		Name       string         `json:"name"`
-		Parameters map[string]any `json:"parameters"`
-	}
-)
+// Region is a part of shared memory that the client has registered (section 8). Offset
+// is relative to what was registered. Neither number is negative.
+type Region struct {
+	Name         string
+	Offset, Size int64
+}
+
+// Message is a request as it was decoded, from JSON or from what another transport
+// has. Its values are checked by ReadRequest, or by NewRequest.
+type Message struct {
+	ID         string     `json:"id"`
+	Parameters parameters `json:"parameters"`
+	Inputs     inputList  `json:"inputs"`
+	Outputs    outputList `json:"outputs"`
+}
+
+// MessageInput is an input as it was decoded.
+type MessageInput struct {
+	Name       string          `json:"name"`
+	Shape      dimensions      `json:"shape"`
+	Datatype   string          `json:"datatype"`
+	Parameters parameters      `json:"parameters"`
+	Data       json.RawMessage `json:"data"`
+
+	// Bytes are the elements, one byte each, where they did not come as JSON.
+	Bytes []byte `json:"-"`
+}
+
+// MessageOutput is an output as it was decoded.
+type MessageOutput struct {
+	Name       string     `json:"name"`
+	Parameters parameters `json:"parameters"`
+}
 
 func refuse(format string, args ...any) error {
 	return fmt.Errorf("cannot read the request: "+format+": %w", append(args, ErrRequest)...)
@@ -109,11 +141,15 @@ func ReadRequest(body io.Reader, length int64, header string, limits Limits) (*R
 		return nil, fmt.Errorf("cannot read a body of %d bytes: %d are the most; send fewer rows at a time: %w", length, limits.Body, ErrTooLarge)
 	}
 	if header == "" {
-		text, err := io.ReadAll(io.LimitReader(body, int64(limits.JSON)+1))
+		var text []byte
+		var err error
+		if length <= int64(limits.JSON) {
+			text, err = io.ReadAll(io.LimitReader(body, int64(limits.JSON)+1))
+		}
 		if err != nil {
 			return nil, fmt.Errorf("cannot read the request: %w", err)
 		}
-		if len(text) > limits.JSON {
+		if max(length, int64(len(text))) > int64(limits.JSON) {
 			return nil, fmt.Errorf("cannot read more than %d bytes of JSON: send the tensor as binary data, or fewer rows at a time: %w", limits.JSON, ErrTooLarge)
 		}
 		return parse(text, bytes.NewReader(nil), 0)
@@ -122,8 +158,8 @@ func ReadRequest(body io.Reader, length int64, header string, limits Limits) (*R
 	if err != nil {
 		return nil, refuse("%s is %.20q, not a number of bytes", HeaderLength, header)
 	}
-	if h > maxHeader {
-		return nil, fmt.Errorf("cannot read %d bytes of JSON before binary tensors: %d are the most: %w", h, maxHeader, ErrTooLarge)
+	if h > MaxHeader {
+		return nil, fmt.Errorf("cannot read %d bytes of JSON before binary tensors: %d are the most: %w", h, MaxHeader, ErrTooLarge)
 	}
 	if length >= 0 && int64(h) > length {
 		return nil, refuse("%s is %d, more than the %d bytes of the body", HeaderLength, h, length)
@@ -153,30 +189,52 @@ func ended(err error, n int, of int64) error {
 // parse parses the JSON part. Rest is the length of the binary part, -1 if that is
 // not known.
 func parse(text []byte, body io.Reader, rest int64) (*Request, error) {
+	if err := shallow(text); err != nil {
+		return nil, err
+	}
 	d := json.NewDecoder(bytes.NewReader(text))
-	d.UseNumber()
-	var w wireRequest
-	if err := d.Decode(&w); err != nil {
+	var m Message
+	if err := d.Decode(&m); errors.Is(err, ErrRequest) {
+		return nil, err
+	} else if err != nil {
 		return nil, refuse("its JSON is wrong: %v", err)
 	}
 	if _, err := d.Token(); err != io.EOF {
 		return nil, refuse("there is more than one JSON object")
 	}
-	if len(w.Inputs) > maxTensors || len(w.Outputs) > maxTensors {
-		return nil, refuse("it has %d inputs and %d outputs; %d of each are the most", len(w.Inputs), len(w.Outputs), maxTensors)
+	return m.check(body, rest)
+}
+
+// NewRequest checks a message that is no JSON. Its outputs are binary.
+func NewRequest(m Message) (*Request, error) {
+	if len(m.Inputs) > maxTensors || len(m.Outputs) > maxTensors {
+		return nil, refuse("it has %d inputs and %d outputs; %d of each are the most", len(m.Inputs), len(m.Outputs), maxTensors)
 	}
-	r := &Request{ID: w.ID, Parameters: w.Parameters, body: body}
-	if err := boolean(w.Parameters, "binary_data_output", &r.Binary); err != nil {
+	r, err := m.check(bytes.NewReader(nil), 0)
+	if err != nil {
+		return nil, err
+	}
+	r.Binary = true
+	for i := range r.Outputs {
+		r.Outputs[i].Binary = true
+	}
+	return r, nil
+}
+
+// check makes a request of a message.
+func (m *Message) check(body io.Reader, rest int64) (*Request, error) {
+	r := &Request{ID: m.ID, Parameters: m.Parameters, body: body}
+	if err := boolean(m.Parameters, "binary_data_output", &r.Binary); err != nil {
 		return nil, err
 	}
 	seen := map[string]bool{}
 	var binary int64
-	for _, in := range w.Inputs {
+	for _, in := range m.Inputs {
 		if seen[in.Name] {
-			return nil, refuse("input %q is there twice", in.Name)
+			return nil, refuse("input %.64q is there twice", in.Name)
 		}
 		seen[in.Name] = true
-		input, err := in.parse()
+		input, err := in.check()
 		if err != nil {
 			return nil, err
 		}
@@ -189,67 +247,84 @@ func parse(text []byte, body io.Reader, rest int64) (*Request, error) {
 		return nil, refuse("%d bytes of binary data follow, the inputs announce %d; is %s missing?", rest, binary, HeaderLength)
 	}
 	clear(seen)
-	for _, out := range w.Outputs {
+	for _, out := range m.Outputs {
 		if seen[out.Name] {
-			return nil, refuse("output %q is there twice", out.Name)
+			return nil, refuse("output %.64q is there twice", out.Name)
 		}
 		seen[out.Name] = true
 		o := Output{Name: out.Name, Binary: r.Binary}
 		if err := boolean(out.Parameters, "binary_data", &o.Binary); err != nil {
 			return nil, err
 		}
-		for _, no := range []string{"shared_memory_region", "classification"} {
-			if out.Parameters[no] != nil {
-				return nil, refuse("output %q asks for %s, which this server does not announce", out.Name, no)
-			}
+		if out.Parameters["classification"] != nil {
+			return nil, refuse("output %.64q asks for classification, which this server does not announce", out.Name)
+		}
+		var err error
+		if o.Region, err = out.Parameters.region(); err != nil {
+			return nil, err
 		}
 		r.Outputs = append(r.Outputs, o)
 	}
 	return r, nil
 }
 
-// parse checks an input.
-func (w wireInput) parse() (in Input, err error) {
-	if string(w.Data) == "null" {
-		w.Data = nil
+// check makes an input of one as it was decoded.
+func (m *MessageInput) check() (in Input, err error) {
+	if string(m.Data) == "null" {
+		m.Data = nil
 	}
-	in = Input{Name: w.Name, Datatype: w.Datatype, Elements: 1, data: w.Data}
-	if !known(w.Datatype) {
-		return in, refuse("input %q has datatype %.20q; a tensor of -1, 0 and 1 is INT8, one of 0 and 1 also UINT8 or BOOL", w.Name, w.Datatype)
+	in = Input{Name: m.Name, Datatype: m.Datatype, Elements: 1, data: m.Data, elements: m.Bytes}
+	if !known(m.Datatype) {
+		return in, refuse("input %.64q has datatype %.20q; a tensor of -1, 0 and 1 is INT8, one of 0 and 1 also UINT8 or BOOL", m.Name, m.Datatype)
 	}
-	if len(w.Shape) > maxShape {
-		return in, refuse("input %q has %d dimensions, %d are the most", w.Name, len(w.Shape), maxShape)
+	if len(m.Shape) > maxShape {
+		return in, refuse("input %.64q has %d dimensions, %d are the most", m.Name, len(m.Shape), maxShape)
 	}
 	const maxElements = 1 << 40
-	for _, n := range w.Shape {
+	for _, n := range m.Shape {
 		if n < 0 {
-			return in, refuse("input %q has shape %d; no dimension may be negative", w.Name, w.Shape)
+			return in, refuse("input %.64q has shape %d; no dimension may be negative", m.Name, m.Shape)
 		}
 		if n > maxElements || n > 0 && int64(in.Elements) > maxElements/n {
-			return in, refuse("input %q has shape %d, far too many elements", w.Name, w.Shape)
+			return in, refuse("input %.64q has shape %d, far too many elements", m.Name, m.Shape)
 		}
 		in.Shape, in.Elements = append(in.Shape, int(n)), in.Elements*int(n)
 	}
-	if w.Parameters["shared_memory_region"] != nil {
-		return in, refuse("input %q is in shared memory, which this server does not announce; send it as binary data", w.Name)
+	if in.Region, err = m.Parameters.region(); err != nil {
+		return in, err
 	}
-	if size := w.Parameters["binary_data_size"]; size != nil {
-		if w.Data != nil {
-			return in, refuse("input %q has data and binary_data_size; one of them is needed", w.Name)
+	size := m.Parameters["binary_data_size"]
+	sources := 0
+	for _, is := range []bool{m.Data != nil, size != nil, m.Bytes != nil, in.Region != nil} {
+		if is {
+			sources++
 		}
-		bytes, err := Int(size)
-		if err != nil || bytes != int64(in.Elements) { // all known datatypes have one byte
-			return in, refuse("input %q has shape %d and datatype %s, that is %d bytes; binary_data_size says %v", w.Name, w.Shape, w.Datatype, in.Elements, size)
+	}
+	switch {
+	case sources > 1:
+		return in, refuse("input %.64q has its elements in more than one place: data, binary data or shared memory; one of them is needed", m.Name)
+	case sources == 0 && in.Elements > 0:
+		return in, refuse("input %.64q has its elements nowhere: data, binary data (with binary_data_size) or shared memory is needed", m.Name)
+	case size != nil:
+		n, err := Int(size)
+		if err != nil || n != int64(in.Elements) { // all known datatypes have one byte
+			return in, in.wrongSize("binary_data_size says", size)
 		}
 		in.binary = true
-	} else if w.Data == nil && in.Elements > 0 {
-		return in, refuse("input %q has neither data nor binary_data_size", w.Name)
+	case m.Bytes != nil && len(m.Bytes) != in.Elements:
+		return in, in.wrongSize("there are", len(m.Bytes))
+	case in.Region != nil && in.Region.Size < int64(in.Elements):
+		return in, in.wrongSize("shared_memory_byte_size says", in.Region.Size)
 	}
 	return in, nil
 }
 
-func boolean(parameters map[string]any, name string, dst *bool) error {
-	switch v := parameters[name].(type) {
+func (in *Input) wrongSize(says string, size any) error {
+	return refuse("input %.64q has shape %d and datatype %s, that is %d bytes; %s %v", in.Name, in.Shape, in.Datatype, in.Elements, says, size)
+}
+
+func boolean(p parameters, name string, dst *bool) error {
+	switch v := p[name].(type) {
 	case nil:
 	case bool:
 		*dst = v
@@ -259,15 +334,60 @@ func boolean(parameters map[string]any, name string, dst *bool) error {
 	return nil
 }
 
+// region reads the parameters that say where in shared memory a tensor is. There is
+// none without them.
+func (p parameters) region() (*Region, error) {
+	name, size, offset := p["shared_memory_region"], p["shared_memory_byte_size"], p["shared_memory_offset"]
+	if name == nil && size == nil && offset == nil {
+		return nil, nil
+	}
+	r := new(Region)
+	var ok bool
+	if r.Name, ok = name.(string); !ok || size == nil {
+		return nil, refuse("a tensor in shared memory needs shared_memory_region, a string, and shared_memory_byte_size; they are %v and %v", name, size)
+	}
+	for _, number := range []struct {
+		name  string
+		value any
+		to    *int64
+	}{{"shared_memory_byte_size", size, &r.Size}, {"shared_memory_offset", offset, &r.Offset}} {
+		if number.value == nil {
+			continue
+		}
+		n, err := Int(number.value)
+		if err != nil || n < 0 {
+			return nil, refuse("%s is %v, and must be a number of bytes", number.name, number.value)
+		}
+		*number.to = n
+	}
+	return r, nil
+}
+
 // Int is the value of an integer parameter.
 func Int(parameter any) (int64, error) {
-	if n, ok := parameter.(json.Number); ok {
-		if i, err := n.Int64(); err == nil {
+	switch v := parameter.(type) {
+	case json.Number:
+		if i, err := v.Int64(); err == nil {
 			return i, nil
 		}
-		if f, err := n.Float64(); err == nil && f == math.Trunc(f) && math.Abs(f) < 1<<53 {
-			return int64(f), nil
+		if f, err := v.Float64(); err == nil {
+			return whole(f)
 		}
+	case int64:
+		return v, nil
+	case uint64:
+		if v <= math.MaxInt64 {
+			return int64(v), nil
+		}
+	case float64:
+		return whole(v)
 	}
 	return 0, refuse("%v is not an integer", parameter)
+}
+
+func whole(f float64) (int64, error) {
+	if f == math.Trunc(f) && math.Abs(f) < 1<<53 {
+		return int64(f), nil
+	}
+	return 0, refuse("%v is not an integer", f)
 }

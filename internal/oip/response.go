@@ -19,6 +19,7 @@ type Response struct {
 
 	Name   string
 	Shape  []int
+	Shared bool   // the output is in shared memory, and no part of the response
 	Binary bool   // of the output, else JSON
 	Data   []byte // little-endian, row-major, whatever Binary is
 }
@@ -43,7 +44,7 @@ type (
 // Write writes the response, with its headers.
 func (r *Response) Write(w http.ResponseWriter) error {
 	result := wireResult{Name: r.Name, Datatype: FP32, Shape: r.Shape}
-	if r.Binary {
+	if r.Binary && !r.Shared {
 		result.Parameters = map[string]int{"binary_data_size": len(r.Data)}
 	}
 	text, err := json.Marshal(wireResponse{r.Model, r.Version, r.ID, r.Parameters, []wireResult{result}})
@@ -51,6 +52,11 @@ func (r *Response) Write(w http.ResponseWriter) error {
 		return fmt.Errorf("cannot write the response: %w", err)
 	}
 	h := w.Header()
+	if r.Shared {
+		h.Set("Content-Type", "application/json")
+		_, err := w.Write(text)
+		return err
+	}
 	if r.Binary {
 		h.Set("Content-Type", "application/octet-stream")
 		h.Set(HeaderLength, strconv.Itoa(len(text)))

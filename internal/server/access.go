@@ -3,53 +3,83 @@ package server
 import (
 	"context"
 	"crypto/subtle"
+	"crypto/tls"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"net"
 	"net/http"
 	"strings"
-	"sync"
 )
 
-// peer is whoever is at the other end of a connection.
+// peer is whoever is at the other end of a connection. Each connection has its own, so
+// that it also stands for the connection.
 type peer struct {
 	socket bool   // the Unix socket: the file's mode has let them in
-	user   string // whose budget they use
+	user   string // whose budget, and whose shared memory, they use
+	uid    int    // of the user, -1 if it is not known
 }
 
-type peerKey struct{}
-
-// withPeer notes who a connection belongs to.
-func withPeer(ctx context.Context, c net.Conn) context.Context {
-	p := &peer{user: "token"} // everyone on TCP has the same token
+// newPeer asks the system who a connection belongs to.
+func newPeer(c net.Conn) *peer {
+	p := &peer{user: "token", uid: -1} // everyone on TCP has the same token
 	if limited, ok := c.(*connection); ok {
 		c = limited.Conn
 	}
 	if unix, ok := c.(*net.UnixConn); ok {
-		p.socket, p.user = true, peerUser(unix)
+		p.socket, p.user, p.uid = true, "socket", -1
+		if uid, ok := peerUID(unix); ok {
+			p.user, p.uid = fmt.Sprintf("uid %d", uid), uid
+		}
 	}
-	return context.WithValue(ctx, peerKey{}, p)
+	return p
 }
 
-// peerOf returns the peer of a request. Each connection has its own, so that it also
-// stands for the connection.
+// certified notes the name in a client's certificate, which TLS has verified.
+func (p *peer) certified(state *tls.ConnectionState) {
+	if state != nil && len(state.VerifiedChains) > 0 {
+		p.user = fmt.Sprintf("certificate %.64q", state.PeerCertificates[0].Subject.CommonName)
+	}
+}
+
+type peerKey struct{}
+
+func withPeer(ctx context.Context, c net.Conn) context.Context {
+	return context.WithValue(ctx, peerKey{}, newPeer(c))
+}
+
+// peerOf returns the peer of a request.
 func peerOf(r *http.Request) *peer { return r.Context().Value(peerKey{}).(*peer) }
 
 var errNoToken = errors.New("not authorised")
 
 // authorise says whether the request may do what health does not.
 func (s *Server) authorise(r *http.Request) error {
-	if peerOf(r).socket {
+	p := peerOf(r)
+	p.certified(r.TLS) // requests of a connection come one after the other
+	if s.signedIn(r) {
 		return nil
 	}
-	_, password, ok := r.BasicAuth()
-	if !ok {
-		scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
-		if strings.EqualFold(scheme, "Bearer") {
-			password = strings.TrimSpace(token)
-		}
+	return s.admit(p, r.Header.Get("Authorization"))
+}
+
+// admit says whether a peer may do what health does not. Authorization is the HTTP
+// header of this name: a bearer token, or a password of any user.
+func (s *Server) admit(p *peer, authorization string) error {
+	if p.socket {
+		return nil
 	}
-	if s.isToken(password) || s.signedIn(r) {
+	scheme, token, _ := strings.Cut(authorization, " ")
+	token = strings.TrimSpace(token)
+	switch {
+	case strings.EqualFold(scheme, "Bearer"):
+	case strings.EqualFold(scheme, "Basic"):
+		pair, _ := base64.StdEncoding.DecodeString(token)
+		_, token, _ = strings.Cut(string(pair), ":")
+	default:
+		token = ""
+	}
+	if s.isToken(token) {
 		return nil
 	}
 	return fmt.Errorf("cannot let you in over TCP without the token: send it as \"Authorization: Bearer TOKEN\" or as the password of any user: %w", errNoToken)
@@ -63,47 +93,3 @@ func (s *Server) isToken(text string) bool {
 
 // token is that of TCP; empty: there is none.
 func (s *Server) token() string { return s.o.Token }
-
-var errBusy = errors.New("too much is under way")
-
-// budget is the memory that requests under way may take.
-type budget struct {
-	most int64
-
-	mu    sync.Mutex
-	used  int64
-	users map[string]int64
-}
-
-// held is what is reserved now.
-func (b *budget) held() int64 {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.used
-}
-
-// take reserves memory for a user, who may have half of it, until release is called.
-func (b *budget) take(user string, bytes int64) (release func(), err error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if bytes > b.most/2 {
-		return nil, fmt.Errorf("cannot take a request of %d bytes, results included: %d are the most; send fewer rows at a time: %w", bytes, b.most/2, errTooLarge)
-	}
-	if b.used+bytes > b.most || b.users[user]+bytes > b.most/2 {
-		return nil, fmt.Errorf("cannot take a request of %d bytes now: requests under way hold %d of %d, yours %d; try again later: %w",
-			bytes, b.used, b.most, b.users[user], errBusy)
-	}
-	if b.users == nil {
-		b.users = map[string]int64{}
-	}
-	b.used += bytes
-	b.users[user] += bytes
-	return func() {
-		b.mu.Lock()
-		defer b.mu.Unlock()
-		b.used -= bytes
-		if b.users[user] -= bytes; b.users[user] == 0 {
-			delete(b.users, user)
-		}
-	}, nil
-}

@@ -17,11 +17,20 @@ func (s *Server) healthReady(w http.ResponseWriter, _ *http.Request) error {
 	return writeJSON(w, map[string]bool{"ready": true})
 }
 
-func (s *Server) metadata(w http.ResponseWriter, _ *http.Request) error {
-	return writeJSON(w, oip.ServerMetadata{
+func (s *Server) metadata(w http.ResponseWriter, r *http.Request) error {
+	return writeJSON(w, s.about(peerOf(r)))
+}
+
+// about is what the server is for a peer.
+func (s *Server) about(p *peer) oip.ServerMetadata {
+	m := oip.ServerMetadata{
 		Name: "opud", Version: s.o.Version,
 		Extensions: []string{"binary_tensor_data", "model_configuration", "model_repository", "parameters", "statistics"},
-	})
+	}
+	if s.regions.allowed(p) == nil {
+		m.Extensions = append(m.Extensions, "system_shared_memory")
+	}
+	return m
 }
 
 // list is KServe's.
@@ -38,7 +47,7 @@ func (s *Server) usable(m *model) error {
 }
 
 func (s *Server) modelReady(w http.ResponseWriter, r *http.Request) error {
-	m, err := s.find(r)
+	m, err := s.find(r.PathValue("name"), r.PathValue("version"))
 	if err == nil {
 		err = s.usable(m)
 	}
@@ -49,7 +58,7 @@ func (s *Server) modelReady(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (s *Server) modelMetadata(w http.ResponseWriter, r *http.Request) error {
-	m, err := s.find(r)
+	m, err := s.find(r.PathValue("name"), r.PathValue("version"))
 	if err != nil {
 		return err
 	}
@@ -67,7 +76,7 @@ func (s *Server) modelMetadata(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (s *Server) modelConfig(w http.ResponseWriter, r *http.Request) error {
-	m, err := s.find(r)
+	m, err := s.find(r.PathValue("name"), r.PathValue("version"))
 	if err != nil {
 		return err
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"math"
 	"net/http"
 	"strings"
@@ -19,8 +20,27 @@ var (
 	errEncoding = errors.New("compressed")
 )
 
+// ask is an inference request as a transport hands it over. HTTP and gRPC make one
+// each; what follows is the same for both.
+type ask struct {
+	peer  *peer
+	model string
+	// version that is wanted; empty: the one that is there
+	version string
+	size    int64                        // bytes that reading takes at most, those of x apart
+	read    func() (*oip.Request, error) // called once, when there is room
+}
+
+// result is what a request is answered with. Its memory is the server's until it is
+// released.
+type result struct {
+	oip.Response
+	release func()
+}
+
 // job is an inference request that was agreed to.
 type job struct {
+	peer     *peer
 	model    *model
 	request  *oip.Request
 	rows     int
@@ -33,13 +53,64 @@ type job struct {
 	repeat       int // exposures of each row
 	lease        string
 	timeout      time.Duration
+
+	in, out *window // of shared memory; nil: tensors are in messages
 }
+
+// rowBytes is the size of a row of the result.
+func (j *job) rowBytes() int { return 4 * j.model.width * j.count }
+
+// direct says whether results go to shared memory as they come, without being kept.
+func (j *job) direct() bool { return j.out != nil && j.repeat == 1 && j.model.width == 2 }
 
 // infer is POST /v2/models/NAME/infer.
 func (s *Server) infer(w http.ResponseWriter, r *http.Request) (err error) {
-	m, err := s.find(r)
+	if e := r.Header.Get("Content-Encoding"); e != "" && e != "identity" {
+		return fmt.Errorf("cannot read a body in %.20q: send it as it is, since speckle and vectors hardly shrink: %w", e, errEncoding)
+	}
+	connection := http.NewResponseController(w) // on a connection without deadlines these do nothing
+	header := r.Header.Get(oip.HeaderLength)
+	limits := oip.Limits{JSON: s.o.Limits.JSON, Body: s.o.Limits.Body}
+	result, err := s.compute(r.Context(), ask{
+		peer: peerOf(r), model: r.PathValue("name"), version: r.PathValue("version"),
+		size: limits.Memory(r.ContentLength, header),
+		read: func() (*oip.Request, error) {
+			connection.SetReadDeadline(time.Now().Add(bodyTimeout))
+			body := &ending{r.Body, func() { connection.SetReadDeadline(time.Time{}) }}
+			return oip.ReadRequest(body, r.ContentLength, header, limits)
+		},
+	})
 	if err != nil {
 		return err
+	}
+	defer result.release()
+	connection.SetWriteDeadline(time.Now().Add(bodyTimeout))
+	defer connection.SetWriteDeadline(time.Time{})
+	if err := result.Write(w); err != nil {
+		s.o.Log.Debug("client gone while its response was written", "error", err)
+	}
+	return nil
+}
+
+// ending calls end when the reader has ended.
+type ending struct {
+	io.Reader
+	end func()
+}
+
+func (e *ending) Read(p []byte) (int, error) {
+	n, err := e.Reader.Read(p)
+	if err != nil {
+		e.end()
+	}
+	return n, err
+}
+
+// compute does what was asked for, and counts it.
+func (s *Server) compute(ctx context.Context, a ask) (_ *result, err error) {
+	m, err := s.find(a.model, a.version)
+	if err != nil {
+		return nil, err
 	}
 	var t spent
 	start := time.Now()
@@ -48,59 +119,68 @@ func (s *Server) infer(w http.ResponseWriter, r *http.Request) (err error) {
 		m.stats.count(t, err != nil)
 	}()
 	if err := s.usable(m); err != nil {
-		return err
+		return nil, err
 	}
-	if e := r.Header.Get("Content-Encoding"); e != "" && e != "identity" {
-		return fmt.Errorf("cannot read a body in %.20q: send it as it is, since speckle and vectors hardly shrink: %w", e, errEncoding)
-	}
-	connection := http.NewResponseController(w) // on a connection without deadlines these do nothing
-	connection.SetReadDeadline(start.Add(bodyTimeout))
-	request, err := oip.ReadRequest(r.Body, r.ContentLength, r.Header.Get(oip.HeaderLength), oip.Limits{JSON: s.o.Limits.JSON, Body: s.o.Limits.Body})
+	h, err := s.budget.enter(a.peer.user)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	j, err := s.agree(m, request)
+	release := h.release
+	defer func() {
+		if err != nil {
+			release()
+		}
+	}()
+	if err := h.take(a.size); err != nil {
+		return nil, err
+	}
+	request, err := a.read()
 	if err != nil {
-		return err
+		return nil, err
+	}
+	j, err := s.agree(a.peer, m, request)
+	if err != nil {
+		return nil, err
 	}
 	if err := s.leases.admit(j.lease); err != nil {
-		return err
+		return nil, err
 	}
-	rowBytes := 4 * m.width * j.count
-	release, err := s.memory.take(peerOf(r).user, int64(j.rows)*int64(s.inputs+rowBytes)+int64(j.rawSize))
-	if err != nil {
-		return err
+	size := j.rows * j.rowBytes() // of what is kept of the result
+	if j.direct() {
+		size = 0
 	}
-	defer release()
+	if err := h.take(int64(j.rows)*int64(s.inputs) + int64(j.rawSize) + int64(size)); err != nil {
+		return nil, err
+	}
 	x, err := s.read(j)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	connection.SetReadDeadline(time.Time{})
 	t.input = time.Since(start)
 
-	buffer := s.buffer(j.rows * rowBytes)
-	defer s.buffers.Put(buffer)
+	buffer := s.buffer(size)
+	release = func() {
+		s.buffers.Put(buffer)
+		h.release()
+	}
 	y := *buffer
-	if err := s.project(r, j, x, y, &t); err != nil {
-		return err
+	if err := s.project(ctx, j, x, y, &t); err != nil {
+		return nil, err
 	}
-	shape := append([]int{j.rows}, m.outputShape(j.count)...)
-	response := oip.Response{
+	if j.out != nil && !j.direct() {
+		if err := j.out.WriteAt(y, 0); err != nil {
+			return nil, err
+		}
+	}
+	return &result{oip.Response{
 		Model: m.name, Version: s.version, ID: request.ID, Parameters: s.facts(t),
-		Name: "y", Shape: shape, Binary: j.binary, Data: y,
-	}
-	connection.SetWriteDeadline(time.Now().Add(bodyTimeout))
-	defer connection.SetWriteDeadline(time.Time{})
-	if err := response.Write(w); err != nil {
-		s.o.Log.Debug("client gone while its response was written", "error", err)
-	}
-	return nil
+		Name: "y", Shape: append([]int{j.rows}, m.outputShape(j.count)...), Shared: j.out != nil, Binary: j.binary, Data: y,
+	}, release}, nil
 }
 
 // agree checks a request against the model, and its sizes against the limits.
-func (s *Server) agree(m *model, request *oip.Request) (*job, error) {
-	j := &job{model: m, request: request, planes: 1, datatype: oip.Int8, binary: request.Binary, count: s.outputs, repeat: 1}
+func (s *Server) agree(p *peer, m *model, request *oip.Request) (*job, error) {
+	j := &job{peer: p, model: m, request: request, planes: 1, datatype: oip.Int8, binary: request.Binary, count: s.outputs, repeat: 1}
 	name, datatype, shape := s.input(m)
 	width := shape[len(shape)-1] // of a row, or of one plane of it
 	bad := func(format string, args ...any) error {
@@ -143,7 +223,19 @@ func (s *Server) agree(m *model, request *oip.Request) (*job, error) {
 	if most := s.maxBatch(m); j.rows > most {
 		return nil, fmt.Errorf("cannot use the request for model %s: %d rows are more than %d, its max_batch_size; send fewer at a time: %w", m.name, j.rows, most, errTooLarge)
 	}
-	return j, s.parameters(j)
+	if err := s.parameters(j); err != nil {
+		return nil, err
+	}
+	var err error
+	if len(request.Inputs) > 0 {
+		if j.in, err = s.regions.find(p, request.Inputs[0].Region, int64(j.rawSize)); err != nil {
+			return nil, err
+		}
+	}
+	if len(request.Outputs) > 0 {
+		j.out, err = s.regions.find(p, request.Outputs[0].Region, int64(j.rows)*int64(j.rowBytes()))
+	}
+	return j, err
 }
 
 // mostRepeats bounds how often a row is exposed for one request.
@@ -199,16 +291,21 @@ func (s *Server) parameters(j *job) error {
 // read reads x.
 func (s *Server) read(j *job) ([]int8, error) {
 	raw := make([]byte, j.rawSize)
-	if err := j.request.ReadData(raw); err != nil {
+	read := j.request.ReadData
+	if j.in != nil {
+		read = func(raw []byte) error { return j.in.ReadAt(raw, 0) }
+	}
+	if err := read(raw); err != nil {
 		return nil, err
 	}
 	x := make([]int8, j.rows*s.inputs)
 	return x, s.decode(j.model, x, raw, j.datatype, j.planes)
 }
 
-// buffer is one of n bytes, used before or new.
+// buffer is one of n bytes, used before or new. A much larger one is no good: more
+// memory would be held than was taken from the budget.
 func (s *Server) buffer(n int) *[]byte {
-	if b, ok := s.buffers.Get().(*[]byte); ok && cap(*b) >= n {
+	if b, ok := s.buffers.Get().(*[]byte); ok && cap(*b) >= n && cap(*b) <= 2*n+4096 {
 		*b = (*b)[:n]
 		return b
 	}
@@ -216,26 +313,34 @@ func (s *Server) buffer(n int) *[]byte {
 	return &b
 }
 
-// project has x projected into the body of the response.
-func (s *Server) project(r *http.Request, j *job, x []int8, body []byte, t *spent) error {
-	ctx := r.Context()
+// project has x projected into the body of the response, or into shared memory.
+func (s *Server) project(ctx context.Context, j *job, x []int8, body []byte, t *spent) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
 	if j.timeout > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeoutCause(ctx, j.timeout, fmt.Errorf("cannot finish %d rows in %v: %w", j.rows, j.timeout, errTimeout))
-		defer cancel()
+		var done context.CancelFunc
+		ctx, done = context.WithTimeoutCause(ctx, j.timeout, fmt.Errorf("cannot finish %d rows in %v: %w", j.rows, j.timeout, errTimeout))
+		defer done()
 	}
-	m, n := s.outputs, 4*j.model.width*j.count // bytes of a row
+	m, n := s.outputs, j.rowBytes()
 	exposure := body
 	if j.repeat > 1 {
 		exposure = make([]byte, n)
 		clear(body)
 	}
 	for range j.repeat {
-		timing, err := s.queue.Project(ctx, peerOf(r), j.model.work, x, func(first int, y []complex64) {
+		timing, err := s.queue.Project(ctx, j.peer, j.model.work, x, func(first int, y []complex64) {
 			start := time.Now()
 			for i := range len(y) / m {
-				row := body[(first+i)*n : (first+i+1)*n]
 				wanted := y[i*m+j.first : i*m+j.first+j.count]
+				if j.direct() {
+					if err := j.out.WriteAt(oip.ComplexBytes(wanted), int64(first+i)*int64(n)); err != nil {
+						cancel(err)
+						return
+					}
+					continue
+				}
+				row := body[(first+i)*n : (first+i+1)*n]
 				if j.repeat == 1 {
 					j.model.encode(row, wanted)
 				} else {
@@ -245,6 +350,9 @@ func (s *Server) project(r *http.Request, j *job, x []int8, body []byte, t *spen
 			}
 			t.output += time.Since(start)
 		})
+		if err == nil {
+			err = context.Cause(ctx) // the last row could not be written
+		}
 		if err != nil {
 			if errors.Is(err, driver.ErrMatrixLost) {
 				s.lost.Store(&err)

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"net/http"
 
 	"github.com/light-in-the-loop/opu/internal/oip"
 )
@@ -58,9 +57,8 @@ func (s *Server) newModels() (models []*model) {
 	return models
 }
 
-// find returns the model that a path names.
-func (s *Server) find(r *http.Request) (*model, error) {
-	name, version := r.PathValue("name"), r.PathValue("version")
+// find returns a model. An empty version is the one that is there.
+func (s *Server) find(name, version string) (*model, error) {
 	for _, m := range s.models {
 		if m.name != name {
 			continue

@@ -36,7 +36,7 @@ type Status struct {
 func (s *Server) Status() Status {
 	st := Status{
 		Device: s.o.Device, Simulated: s.o.Simulated, Epoch: s.o.OPU.Epoch(), ModelVersion: s.version, Outputs: s.outputs, Inputs: s.inputs,
-		Time: time.Now(), Uptime: time.Since(s.began).Seconds(), Stats: s.o.OPU.Stats(), Queue: s.queue.Stats(), Memory: s.memory.held(), Lease: s.leases.info(),
+		Time: time.Now(), Uptime: time.Since(s.began).Seconds(), Stats: s.o.OPU.Stats(), Queue: s.queue.Stats(), Memory: s.budget.held(), Lease: s.leases.info(),
 	}
 	if err := s.ready(); err != nil {
 		st.Reason = err.Error()

@@ -1,22 +1,21 @@
 package server
 
 import (
-	"fmt"
 	"net"
 	"syscall"
 )
 
-// peerUser names the user at the other end of a Unix socket, as the kernel knows them.
-func peerUser(c *net.UnixConn) string {
+// peerUID is the user at the other end of a Unix socket, as the kernel knows them.
+func peerUID(c *net.UnixConn) (uid int, ok bool) {
 	raw, err := c.SyscallConn()
 	if err != nil {
-		return "unknown"
+		return 0, false
 	}
 	var cred *syscall.Ucred
 	if e := raw.Control(func(fd uintptr) {
 		cred, err = syscall.GetsockoptUcred(int(fd), syscall.SOL_SOCKET, syscall.SO_PEERCRED)
 	}); e != nil || err != nil {
-		return "unknown"
+		return 0, false
 	}
-	return fmt.Sprintf("uid %d", cred.Uid)
+	return int(cred.Uid), true
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/light-in-the-loop/opu/driver"
 	"github.com/light-in-the-loop/opu/internal/oip"
 	"github.com/light-in-the-loop/opu/internal/queue"
+	"github.com/light-in-the-loop/opu/internal/shm"
 )
 
 // handler answers a request, or says why it cannot. An error must come before
@@ -44,14 +45,17 @@ func (s *Server) routes() http.Handler {
 		closed(path+"/stats", "GET", s.modelStatistics)
 		closed(path+"/infer", "POST", s.infer)
 	}
+	const memory = "/v2/systemsharedmemory"
+	closed(memory+"/status", "GET", s.regionStatus)
+	closed(memory+"/region/{region}/status", "GET", s.regionStatus)
+	closed(memory+"/region/{region}/register", "POST", s.registerRegion)
+	closed(memory+"/unregister", "POST", s.unregisterRegions)
+	closed(memory+"/region/{region}/unregister", "POST", s.unregisterRegions)
 	// Some tools begin by forgetting what they have registered, and stop if they cannot.
-	for _, memory := range []string{"/v2/systemsharedmemory", "/v2/cudasharedmemory"} {
-		closed(memory+"/status", "GET", func(w http.ResponseWriter, r *http.Request) error { return writeJSON(w, []any{}) })
-		closed(memory+"/unregister", "POST", func(http.ResponseWriter, *http.Request) error { return nil })
-		closed(memory+"/region/{region}/register", "POST", func(http.ResponseWriter, *http.Request) error {
-			return fmt.Errorf("cannot register shared memory: this server does not announce the extension; send binary data: %w", errNotHere)
-		})
-	}
+	const cuda = "/v2/cudasharedmemory"
+	closed(cuda+"/status", "GET", func(w http.ResponseWriter, r *http.Request) error { return writeJSON(w, []any{}) })
+	closed(cuda+"/unregister", "POST", func(http.ResponseWriter, *http.Request) error { return nil })
+	closed(cuda+"/region/{region}/register", "POST", func(http.ResponseWriter, *http.Request) error { return errNoCUDA })
 	closed("/metrics", "GET", s.metrics)
 	closed("/opu/v1/status", "GET", s.status)
 	closed("/opu/v1/events", "GET", s.events)
@@ -71,6 +75,8 @@ func (s *Server) routes() http.Handler {
 	})
 	return mux
 }
+
+var errNoCUDA = fmt.Errorf("cannot register memory of a GPU: there is none here; send binary data: %w", errNotHere)
 
 var errMethod = errors.New("wrong method")
 
@@ -108,6 +114,13 @@ var refusalsOf = []refusal{
 	{errMethod, http.StatusMethodNotAllowed, "wrong_method"},
 	{errNoToken, http.StatusUnauthorized, "no_token"},
 	{errForeign, http.StatusForbidden, "foreign"},
+	{errForbidden, http.StatusForbidden, "forbidden"},
+	{shm.ErrAccess, http.StatusForbidden, "forbidden"},
+	{shm.ErrKey, http.StatusBadRequest, "bad_request"},
+	{shm.ErrRange, http.StatusBadRequest, "bad_request"},
+	{shm.ErrClosed, http.StatusBadRequest, "bad_request"},
+	{shm.ErrFull, http.StatusBadRequest, "bad_request"},
+	{shm.ErrSystem, http.StatusNotImplemented, "not_here"},
 	{oip.ErrTooLarge, http.StatusRequestEntityTooLarge, "too_large"},
 	{errEncoding, http.StatusUnsupportedMediaType, "compressed"},
 	{oip.ErrRequest, http.StatusBadRequest, "bad_request"},

@@ -65,6 +65,8 @@ type Options struct {
 	// Token opens TCP; without one, TCP answers to nothing but health.
 	Token string
 
+	SharedMemory SharedMemory
+
 	Limits Limits
 	Log    *slog.Logger // nil: none
 }
@@ -75,7 +77,7 @@ type Limits struct {
 	JSON      int // bytes of a request without binary tensors; 16 MiB
 	Response  int // bytes of results of a request; 256 MiB
 	Memory    int // bytes of all requests under way, half of them for a user; 1 GiB
-	Requests  int // under way; 256
+	Requests  int // under way, half of them of a user; 256
 	BatchRows int // rows that the device is given at once; 128, fewer if their results pass 64 MiB
 }
 
@@ -101,7 +103,8 @@ type Server struct {
 	version string // of the models
 	models  []*model
 	queue   *queue.Queue
-	memory  budget
+	budget  budget
+	regions regions
 	leases  leases
 	views   views
 	history history
@@ -130,7 +133,8 @@ func New(o Options) (*Server, error) {
 	s.o.Limits.setDefaults(s.outputs)
 	s.version = matrixVersion(o.OPU.Epoch())
 	s.models = s.newModels()
-	s.memory.most = int64(s.o.Limits.Memory)
+	s.budget.requests, s.budget.bytes = s.o.Limits.Requests, int64(s.o.Limits.Memory)
+	s.regions.o = o.SharedMemory
 	var err error
 	s.queue, err = queue.New(queue.Options{
 		Inputs: s.inputs, Outputs: s.outputs, BatchRows: s.o.Limits.BatchRows, MaxRequests: s.o.Limits.Requests,
@@ -210,6 +214,7 @@ func (s *Server) Serve(ctx context.Context, listeners ...net.Listener) error {
 		stop()
 	}
 	s.queue.Close()
+	defer s.regions.close()
 	select {
 	case <-ran:
 	case <-drain.Done():

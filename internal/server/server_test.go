@@ -191,7 +191,7 @@ func TestTimeout(t *testing.T) {
 // what was begun is finished.
 func TestBackPressureAndDrain(t *testing.T) {
 	f, waits, free := blocking()
-	h := start(t, server.Options{OPU: f, Limits: server.Limits{Requests: 2}})
+	h := start(t, server.Options{OPU: f, Limits: server.Limits{Requests: 4}}) // a user may have half
 	var wg sync.WaitGroup
 	written := make(chan struct{}, 2)
 	for range 2 {

@@ -61,7 +61,7 @@ func (s *Server) statistics(m *model) oip.ModelStatistics {
 }
 
 func (s *Server) modelStatistics(w http.ResponseWriter, r *http.Request) error {
-	m, err := s.find(r)
+	m, err := s.find(r.PathValue("name"), r.PathValue("version"))
 	if err != nil {
 		return err
 	}
