@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"path/filepath"
 	"strconv"
+	"sync/atomic"
 	"testing"
 
 	"github.com/light-in-the-loop/opu/driver"
@@ -30,11 +31,15 @@ const token = "a-token-of-this-test"
 // fake is an OPU that computes B x for B_ij = (i+1) + j i, at once.
 type fake struct {
 	project func(ctx context.Context) error // nil: nothing happens before
+	rows    atomic.Uint64                   // projected
 }
 
-func (f *fake) Shape() (int, int)   { return outputs, inputs }
-func (f *fake) Epoch() string       { return "b-fake" }
-func (f *fake) Stats() driver.Stats { return driver.Stats{Health: 0.99} }
+func (f *fake) Shape() (int, int) { return outputs, inputs }
+func (f *fake) Epoch() string     { return "b-fake" }
+
+func (f *fake) Stats() driver.Stats {
+	return driver.Stats{Projections: f.rows.Load(), Health: 0.99}
+}
 
 func (f *fake) Project(ctx context.Context, dst []complex64, x []int8) error {
 	if f.project != nil {
@@ -44,6 +49,7 @@ func (f *fake) Project(ctx context.Context, dst []complex64, x []int8) error {
 	}
 	for r := range len(x) / inputs {
 		copy(dst[r*outputs:], fakeRow(x[r*inputs:(r+1)*inputs]))
+		f.rows.Add(1)
 	}
 	return nil
 }
@@ -100,6 +106,12 @@ type house struct {
 // the test.
 func start(t testing.TB, o server.Options) *house {
 	t.Helper()
+	return startAt(t, "127.0.0.1:0", o)
+}
+
+// startAt does so on a TCP address.
+func startAt(t testing.TB, address string, o server.Options) *house {
+	t.Helper()
 	o.Token, o.Device, o.Version = token, "bench of the test", "1.2.3"
 	s, err := server.New(o)
 	if err != nil {
@@ -110,7 +122,7 @@ func start(t testing.TB, o server.Options) *house {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tcp, err := server.ListenTCP("127.0.0.1:0", nil, true)
+	tcp, err := server.ListenTCP(address, nil, true)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"sync"
 	"time"
+
+	"github.com/light-in-the-loop/opu/driver"
 )
 
 // The history holds a quarter of an hour, a sample a second.
@@ -41,25 +43,22 @@ type counters struct {
 func (s *Server) record(ctx context.Context) {
 	tick := time.NewTicker(sampleInterval)
 	defer tick.Stop()
-	s.sample(time.Now())
-	for {
+	for now := time.Now(); ; {
+		s.history.sample(now, s.o.OPU.Stats(), s.views.last.Load())
 		select {
-		case now := <-tick.C:
-			s.sample(now)
+		case now = <-tick.C:
 		case <-ctx.Done():
 			return
 		}
 	}
 }
 
-func (s *Server) sample(now time.Time) {
-	st := s.o.OPU.Stats()
+// sample takes one, of the counters and the last look (nil: there was none).
+func (h *history) sample(now time.Time, st driver.Stats, seen *look) {
 	next := counters{at: now, projections: st.Projections, frames: st.Frames, shown: st.Projections - st.ZeroRows}
-	seen := s.views.last.Load()
 	if seen != nil {
 		next.look = seen.number
 	}
-	h := &s.history
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if before := h.before; !before.at.IsZero() {

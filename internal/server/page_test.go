@@ -194,3 +194,49 @@ func TestPage(t *testing.T) {
 	b.run(chromedp.Click(`form[action="/page/sign-out"] button`))
 	b.becomes(`document.querySelector("#token") !== null`)
 }
+
+// A page whose server has ended says so, and goes on by itself when there is one again,
+// even a signed-in one.
+func TestPageAloneAndBack(t *testing.T) {
+	h := start(t, server.Options{OPU: new(fake)})
+	b := browse(t, 1024, 700, "401", "ERR_CONNECTION_REFUSED", "ERR_INCOMPLETE_CHUNKED_ENCODING", "ERR_EMPTY_RESPONSE", "ERR_CONNECTION_RESET")
+	b.signIn(h, token)
+	b.becomes(`document.querySelector("#figures")?.innerText.includes("nobody") && document.querySelectorAll("#charts canvas").length === 2`)
+	if err := h.stop(); err != nil {
+		t.Fatal(err)
+	}
+	b.becomes(`!document.querySelector("#gone").hidden && document.querySelector("#gone").innerText.includes("does not answer") && document.title.includes("no answer")`)
+	b.shoot("gone")
+	again := startAt(t, strings.TrimPrefix(h.tcp.url, "http://"), server.Options{OPU: new(fake)})
+	again.socket.infer("opu", randomRows(1, 30, -1), "")
+	b.becomes(`document.querySelector("#gone").hidden && document.querySelector("#trouble").innerText.includes("30, ") && document.title === "OPU: Ready"`)
+}
+
+// Without scripts the page has the figures and pictures of the moment it was asked for.
+func TestPageWithoutScript(t *testing.T) {
+	h := start(t, benchOptions(t))
+	h.socket.infer("opu", randomRows(1, 60, -1), "")
+	b := browse(t, 1280, 900, "401")
+	b.run(emulation.SetScriptExecutionDisabled(true))
+	b.signIn(h, token)
+	var text string
+	var histogram int
+	b.run(chromedp.WaitReady("#trouble"), chromedp.Evaluate(`document.body.innerText`, &text), chromedp.Evaluate(`document.querySelectorAll(".histogram rect").length`, &histogram))
+	for _, want := range []string{"Ready", "60, ", "Simulated bench", "loads itself anew", "nobody"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("it does not say %q, but %s", want, text)
+		}
+	}
+	for _, id := range []string{"frame", "spectrum"} {
+		for began := time.Now(); !b.is(`document.getElementById("` + id + `").naturalWidth === 96`); {
+			if time.Since(began) > browserPatience {
+				t.Fatalf("the picture %s does not come", id)
+			}
+		}
+	}
+	if b.is(`document.querySelectorAll("canvas").length > 0`) || histogram < 5 {
+		t.Errorf("a script has run, or the histogram has %d bars", histogram)
+	}
+	b.shoot("no-script")
+	b.run(chromedp.Click(`form[action="/page/sign-out"] button`), chromedp.WaitReady("#token"))
+}
