@@ -54,6 +54,10 @@ type Options struct {
 	// 0 means half a minute, below 0 not at all.
 	Patience time.Duration
 
+	// Waiting, if there is one, is told when the client begins to wait, and why. It may
+	// be called from several goroutines.
+	Waiting func(why error)
+
 	// Transport reaches the daemon instead of one made for the address: for TLS with
 	// certificates of one's own.
 	Transport http.RoundTripper
@@ -193,6 +197,15 @@ func (c *OPU) Device() string { return c.device }
 
 // Simulated is the preset of the bench if there is no light behind this OPU, else empty.
 func (c *OPU) Simulated() string { return c.simulated }
+
+// Shutter says whether intensities can be measured on this rig.
+func (c *OPU) Shutter(ctx context.Context) (bool, error) {
+	err := c.daemon.Call(ctx, http.MethodGet, "/v2/models/"+c.model+intensityView.suffix+"/ready", nil, nil)
+	if errors.Is(err, ErrNotHere) {
+		return false, nil
+	}
+	return err == nil, err
+}
 
 // Close closes connections that are not in use.
 func (c *OPU) Close() error { return c.daemon.Close() }

@@ -63,6 +63,9 @@ func (d *Daemon) patiently(ctx context.Context, try func() error) error {
 		if time.Now().Add(pause).After(deadline) {
 			return passing
 		}
+		if pause == firstPause && d.o.Waiting != nil {
+			d.o.Waiting(passing)
+		}
 		select {
 		case <-time.After(pause):
 		case <-ctx.Done():

@@ -168,6 +168,24 @@ func (s *Stack) project(ctx context.Context, v view, dst []float32, x []int8) er
 	})
 }
 
+// OPUs are those of the stack, the first rows' first.
+func (s *Stack) OPUs() (opus []*OPU) {
+	for _, p := range s.parts {
+		opus = append(opus, p.opu)
+	}
+	return opus
+}
+
+// Shutter says whether intensities can be measured, by all.
+func (s *Stack) Shutter(ctx context.Context) (bool, error) {
+	every := make([]bool, len(s.parts))
+	err := s.each(ctx, func(ctx context.Context, i int, p *stacked) (err error) {
+		every[i], err = p.opu.Shutter(ctx)
+		return err
+	})
+	return err == nil && !slices.Contains(every, false), err
+}
+
 // Close closes connections that are not in use.
 func (s *Stack) Close() error {
 	for _, p := range s.parts {

@@ -28,6 +28,7 @@ const (
 	exitFailed    = 1
 	exitInput     = 2 // wrong flags, or files that cannot be used
 	exitNoDevice  = 3
+	exitBusy      = 4 // the daemon's OPU is, for longer than --patience
 	exitInterrupt = 130
 )
 
@@ -58,6 +59,9 @@ func exitCode(err error) int {
 	if errors.Is(err, context.Canceled) {
 		return exitInterrupt
 	}
+	if errors.Is(err, client.ErrBusy) {
+		return exitBusy
+	}
 	if errors.Is(err, errNoDevice) || errors.Is(err, client.ErrUnavailable) {
 		return exitNoDevice
 	}
@@ -68,7 +72,7 @@ func exitCode(err error) int {
 	for _, input := range []error{
 		errUsage, slm.ErrInput, driver.ErrInput, calib.ErrFile, dfa.ErrInput, dfa.ErrFile, dfa.ErrOtherMatrix,
 		dataset.ErrFormat, dataset.ErrChecksum, dataset.ErrNotFound, npy.ErrFormat, os.ErrNotExist, os.ErrPermission,
-		client.ErrInput, client.ErrUnauthorised,
+		client.ErrInput, client.ErrUnauthorised, client.ErrOtherMatrix,
 	} {
 		if errors.Is(err, input) {
 			return exitInput
@@ -104,7 +108,8 @@ First steps:
   opuctl calibrate --frames frames.npy --out frames.opucal  from recorded frames
 
 Exit codes: 0 done; 1 failed; 2 wrong flags, or a file that cannot be used; 3 no
-such device, or a daemon that is not there or not ready; 130 interrupted.`,
+such device, or a daemon that is not there or not ready; 4 the daemon's OPU is busy,
+or leased to somebody else; 130 interrupted.`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		Args: func(_ *cobra.Command, args []string) error {

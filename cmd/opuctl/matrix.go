@@ -17,7 +17,7 @@ import (
 )
 
 type matrixCommand struct {
-	benchFlags
+	sourceFlags
 	format
 	out, errors string
 	n           need
@@ -48,14 +48,13 @@ is written. A slow change of the medium between groups is not in the error bars.
 		Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return m.run(c) },
 	}
-	m.benchFlags.register(c)
-	m.registerDrift(c)
+	m.sourceFlags.register(c)
 	m.format.register(c)
 	f := c.Flags()
 	f.StringVar(&m.out, "out", "", "`file` for B: M x N, complex64")
 	f.StringVar(&m.errors, "errors", "", "`file` for the standard errors: M x N, float32 (default: NAME-errors.npy beside B)")
-	f.IntVar(&m.n.features, "features", 10, "inputs N (default with --calibration: all of it)")
-	f.IntVar(&m.n.outputs, "outputs", 0, "outputs M (0: as many as the sensor, or the calibration, gives)")
+	f.IntVar(&m.n.features, "features", 10, "inputs N (default with --calibration or --url: all)")
+	f.IntVar(&m.n.outputs, "outputs", 0, "outputs M (0: as many as the sensor, the calibration or the daemon gives)")
 	f.IntVar(&m.repeats, "repeats", 4, "measurements to average, at least 2")
 	return c
 }
@@ -71,11 +70,15 @@ type matrixReport struct {
 	Out       string  `json:"out"`
 	Errors    string  `json:"errors"`
 	Simulated string  `json:"simulated,omitempty"`
+	Daemon    string  `json:"daemon,omitempty"`
 	driver.Stats
 }
 
 func (m *matrixCommand) run(c *cobra.Command) error {
 	if err := m.format.check(); err != nil {
+		return err
+	}
+	if err := m.sourceFlags.check(c); err != nil {
 		return err
 	}
 	if m.out == "" {
@@ -108,12 +111,15 @@ func (m *matrixCommand) run(c *cobra.Command) error {
 		}
 	}
 	bar := newProgress(c.ErrOrStderr(), 100)
-	opu, bench, err := m.opu(c.Context(), c.ErrOrStderr(), m.n, bar, driver.Options{})
+	if m.remote.given() && !c.Flags().Changed("features") {
+		m.n.features = 0
+	}
+	opu, err := m.source(c.Context(), c.ErrOrStderr(), m.n, bar, driver.Options{})
 	if err != nil {
 		return err
 	}
-	defer bench.rig.Close()
-	report := matrixReport{EpochOfB: opu.Epoch(), Repeats: m.repeats, Out: m.out, Errors: m.errors, Simulated: m.sim}
+	defer opu.close()
+	report := matrixReport{EpochOfB: opu.epoch, Repeats: m.repeats, Out: m.out, Errors: m.errors, Simulated: opu.simulated, Daemon: opu.daemon}
 	report.Shape[0], report.Shape[1] = opu.Shape()
 	meter := newColumnMeter(opu, m.repeats, m.seed, meterBytes)
 	// Whatever ends the measurement early leaves both files as they were.
@@ -126,14 +132,12 @@ func (m *matrixCommand) run(c *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	report.Stats = opu.Stats()
+	report.Stats = opu.stats(c.Context())
 	return m.print(c.OutOrStdout(), report, func(w io.Writer) {
 		fmt.Fprintf(w, "matrix      %s, %d outputs x %d inputs\n", report.EpochOfB, report.Shape[0], report.Shape[1])
 		fmt.Fprintf(w, "entries     %.4f rms, errors %.2g rms: %.1f dB (%d measurements)\n", report.RMS, report.RMSError, report.SNRDB, m.repeats)
 		fmt.Fprintf(w, "%d projections, %d exposures\n", report.Projections, report.Exposures)
-		if m.sim != "" {
-			fmt.Fprintf(w, "simulated bench %q\n", m.sim)
-		}
+		printSource(w, report.Simulated, report.Daemon)
 		fmt.Fprintf(w, "saved to %s, errors in %s\n", m.out, m.errors)
 	})
 }

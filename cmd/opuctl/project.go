@@ -13,7 +13,6 @@ import (
 	"github.com/light-in-the-loop/opu/driver"
 	"github.com/light-in-the-loop/opu/internal/atomicfile"
 	"github.com/light-in-the-loop/opu/internal/npy"
-	"github.com/light-in-the-loop/opu/rig"
 	"github.com/light-in-the-loop/opu/slm"
 )
 
@@ -25,7 +24,7 @@ const (
 )
 
 type projectCommand struct {
-	benchFlags
+	sourceFlags
 	format
 	in, out string
 	kind    string
@@ -46,12 +45,13 @@ each -1, 0 or 1, of any number type; y has as many rows of M outputs.
   real       its real part, float32
   intensity  abs(B x)^2, float32: measured with the reference beam blocked where
              the rig has a shutter and x holds 0 and 1 only, else computed from
-             the complex result. The output says which.`,
+             the complex result. The output says which.
+
+With --url a daemon's OPU does it, or with a stack's file several as one.`,
 		Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return p.run(c) },
 	}
-	p.benchFlags.register(c)
-	p.registerDrift(c)
+	p.sourceFlags.register(c)
 	p.format.register(c)
 	f := c.Flags()
 	f.StringVar(&p.in, "in", "", "`file` with x: rows x N")
@@ -67,6 +67,9 @@ const chunkEntries = 1 << 22
 
 func (p *projectCommand) run(c *cobra.Command) error {
 	if err := p.format.check(); err != nil {
+		return err
+	}
+	if err := p.sourceFlags.check(c, "share-equal-rows"); err != nil {
 		return err
 	}
 	switch {
@@ -85,23 +88,30 @@ func (p *projectCommand) run(c *cobra.Command) error {
 		return err
 	}
 	bar := newProgress(c.ErrOrStderr(), rows)
-	opu, bench, err := p.opu(c.Context(), c.ErrOrStderr(), need{features, p.outputs}, bar, driver.Options{ShareEqualRows: p.share})
+	n := need{features, p.outputs}
+	if p.remote.given() {
+		n.features = 0 // all of the daemon's, which must be as many
+	}
+	opu, err := p.source(c.Context(), c.ErrOrStderr(), n, bar, driver.Options{ShareEqualRows: p.share})
 	if err != nil {
 		return err
 	}
-	defer bench.rig.Close()
-	outputs, _ := opu.Shape()
+	defer opu.close()
+	outputs, inputs := opu.Shape()
+	if inputs != features {
+		return usage("cannot project %s: its rows have %d entries, and the OPU at %s takes %d", p.in, features, p.remote.url, inputs)
+	}
 
 	how := ""
 	direct := false
 	if p.kind == kindIntensity {
-		switch err := bench.rig.Block(c.Context(), false, false); {
-		case !binary:
-			how = "abs(y)^2 of the complex result, since x holds -1"
-		case errors.Is(err, rig.ErrNoShutter):
-			how = "abs(y)^2 of the complex result, since the rig has no shutter"
+		switch shutter, err := opu.shutter(c.Context()); {
 		case err != nil:
 			return err
+		case !binary:
+			how = "abs(y)^2 of the complex result, since x holds -1"
+		case !shutter:
+			how = "abs(y)^2 of the complex result, since the rig has no shutter"
 		default:
 			how, direct = "measured with the reference beam blocked", true
 		}
@@ -113,7 +123,7 @@ func (p *projectCommand) run(c *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	stats := opu.Stats()
+	stats := opu.stats(c.Context())
 	result := struct {
 		Rows      int    `json:"rows"`
 		Inputs    int    `json:"inputs"`
@@ -122,16 +132,15 @@ func (p *projectCommand) run(c *cobra.Command) error {
 		Intensity string `json:"intensity,omitempty"`
 		EpochOfB  string `json:"epoch_of_b"`
 		Simulated string `json:"simulated,omitempty"`
+		Daemon    string `json:"daemon,omitempty"`
 		driver.Stats
-	}{rows, features, outputs, p.kind, how, opu.Epoch(), p.sim, stats}
+	}{rows, features, outputs, p.kind, how, opu.epoch, opu.simulated, opu.daemon, stats}
 	return p.print(c.OutOrStdout(), result, func(w io.Writer) {
-		fmt.Fprintf(w, "%d rows of %d inputs projected to %d outputs (%s), matrix %s\n", rows, features, outputs, p.kind, opu.Epoch())
+		fmt.Fprintf(w, "%d rows of %d inputs projected to %d outputs (%s), matrix %s\n", rows, features, outputs, p.kind, opu.epoch)
 		if how != "" {
 			fmt.Fprintf(w, "intensity: %s\n", how)
 		}
-		if p.sim != "" {
-			fmt.Fprintf(w, "simulated bench %q\n", p.sim)
-		}
+		printSource(w, opu.simulated, opu.daemon)
 		fmt.Fprintf(w, "%d exposures, %d rows were zero and free; saved to %s\n", stats.Exposures, stats.ZeroRows, p.out)
 	})
 }
@@ -171,7 +180,7 @@ func checkVectors(path string) (rows, features int, binary bool, err error) {
 }
 
 // project streams the file through the OPU.
-func (p *projectCommand) project(ctx context.Context, w io.Writer, opu *driver.OPU, rows, features int, direct bool, bar *progress) error {
+func (p *projectCommand) project(ctx context.Context, w io.Writer, opu *source, rows, features int, direct bool, bar *progress) error {
 	f, err := os.Open(p.in)
 	if err != nil {
 		return err
@@ -195,7 +204,7 @@ func (p *projectCommand) project(ctx context.Context, w io.Writer, opu *driver.O
 		}
 		y, real32 := y[:n*outputs], real32[:n*outputs]
 		if direct {
-			err = opu.Intensity(ctx, real32, x[:n*features])
+			err = opu.intensity(ctx, real32, x[:n*features])
 		} else {
 			err = opu.Project(ctx, y, x[:n*features])
 			for i, z := range y {

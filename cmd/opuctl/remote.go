@@ -25,8 +25,11 @@ func (r *remoteFlags) register(c *cobra.Command) {
 	f := c.Flags()
 	f.StringVar(&r.url, "url", "", "ask the daemon at this `address`: local, a socket's path, http://host:port or https://host:port")
 	f.StringVar(&r.tokenFile, "token-file", "", "`file` with the daemon's token, which TCP needs")
-	f.StringVar(&r.lease, "lease", "", "`id` of a lease of the daemon's device")
+	f.StringVar(&r.lease, "lease", "", "`id` of a lease of the daemon's device (default $OPU_LEASE)")
 }
+
+// leaseVariable is where lease passes the id to the command that it runs.
+const leaseVariable = "OPU_LEASE"
 
 // given says whether a daemon is meant.
 func (r *remoteFlags) given() bool { return r.url != "" }
@@ -54,6 +57,9 @@ func (r *remoteFlags) check(c *cobra.Command, local ...string) error {
 // options are those of the client: with the token, which is read from its file.
 func (r *remoteFlags) options() (client.Options, error) {
 	o := client.Options{Lease: r.lease}
+	if o.Lease == "" {
+		o.Lease = os.Getenv(leaseVariable)
+	}
 	if r.tokenFile != "" {
 		text, err := os.ReadFile(r.tokenFile)
 		if err != nil {

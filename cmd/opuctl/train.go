@@ -40,7 +40,7 @@ func drawnDefaults(c *dfa.Config, chosen func(flag string) bool) {
 }
 
 type trainCommand struct {
-	benchFlags
+	sourceFlags
 	format
 	config   dfa.Config
 	data     string
@@ -78,17 +78,21 @@ written by hand and are not MNIST. For them the defaults are --error gain
              for each sample: still only -1, 0, 1 on the DMD, and more accurate
   stochastic rounded at random, right on average
 
+With --url the projections are a daemon's, or with a stack's file those of several;
+any with enough inputs and outputs will do. If the daemon comes back with another
+matrix the run ends: what was learnt on one is worth nothing on the next.
+
 A checkpoint is saved after each epoch and on Ctrl-C; --resume DIR goes on from
 it, on the same feedback matrix only.`,
 		Example: `  opuctl train --sim
   opuctl train --sim=good --data mnist/ --error gain --schedule cosine --batch 64
   opuctl train --feedback frozen --data mnist/
+  opuctl train --url local --data mnist/
   opuctl train --sim --data mnist/ --resume run/20260101-120000`,
 		Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return t.run(c) },
 	}
-	t.benchFlags.register(c)
-	t.registerDrift(c)
+	t.sourceFlags.register(c)
 	t.format.register(c)
 	f, d := c.Flags(), &t.config
 	f.StringVar(&t.data, "data", "", "`folder` with MNIST's idx files, or x.npy and y.npy")
@@ -118,6 +122,7 @@ type trainResult struct {
 	*dfa.Result
 	*driver.Stats          // of the optics; absent for digital feedback
 	Simulated     string   `json:"simulated,omitempty"` // the bench's preset
+	Daemon        string   `json:"daemon,omitempty"`    // its address, or a stack's file
 	FastPath      bool     `json:"fast_path,omitempty"`
 	FrozenControl *float64 `json:"frozen_test_accuracy,omitempty"`
 	Out           string   `json:"out"`
@@ -126,6 +131,9 @@ type trainResult struct {
 func (t *trainCommand) run(c *cobra.Command) error {
 	ctx, stderr := c.Context(), c.ErrOrStderr()
 	if err := t.format.check(); err != nil {
+		return err
+	}
+	if err := t.sourceFlags.check(c, "share-equal-rows", "fast-path"); err != nil {
 		return err
 	}
 	if t.data == "" {
@@ -144,7 +152,7 @@ func (t *trainCommand) run(c *cobra.Command) error {
 	if err := t.config.Check(); err != nil {
 		return err
 	}
-	if t.config.Feedback != dfa.Optical && (t.sim != "" || t.calibration != "") && c.Flags().Changed("feedback") {
+	if t.config.Feedback != dfa.Optical && (t.sim != "" || t.calibration != "" || t.remote.given()) && c.Flags().Changed("feedback") {
 		fmt.Fprintf(stderr, "note: --feedback %s does not use the OPU\n", t.config.Feedback)
 	}
 	if err := t.chooseOut(); err != nil {
@@ -162,21 +170,22 @@ func (t *trainCommand) run(c *cobra.Command) error {
 	result := &trainResult{Out: t.out}
 	var projector dfa.Projector
 	options := dfa.Options{Dir: t.out, Resume: t.resume != "", Progress: showEpochs(p, steps, t.config.Feedback)}
-	var opu *driver.OPU
+	var opu *source
 	if outputs, inputs, needed := t.config.NeedsProjector(data.Classes); needed {
-		var bench *table
-		opu, bench, err = t.opu(ctx, stderr, need{inputs, outputs}, p, driver.Options{ShareEqualRows: t.share})
+		opu, err = t.source(ctx, stderr, need{inputs, outputs}, p, driver.Options{ShareEqualRows: t.share})
 		if err != nil {
 			return err
 		}
-		defer bench.rig.Close()
-		projector, options.EpochOfB, options.Calibration = opu, opu.Epoch(), opu.Epoch()
-		result.Simulated = t.sim
-		if err := opu.Calibration().Save(filepath.Join(t.out, "calibration.opucal")); err != nil {
-			return err
+		defer opu.close()
+		projector, options.EpochOfB, options.Calibration = opu, opu.epoch, opu.epoch
+		result.Simulated, result.Daemon = opu.simulated, opu.daemon
+		if opu.local != nil {
+			if err := opu.local.Calibration().Save(filepath.Join(t.out, "calibration.opucal")); err != nil {
+				return err
+			}
 		}
 		if t.fastPath {
-			if projector, err = newFastPath(ctx, opu, t.seed); err != nil {
+			if projector, err = newFastPath(ctx, opu.local, t.seed); err != nil {
 				return err
 			}
 			result.FastPath = true
@@ -188,7 +197,7 @@ func (t *trainCommand) run(c *cobra.Command) error {
 	p.done()
 	result.Result = trained
 	if opu != nil {
-		stats := opu.Stats()
+		stats := opu.stats(ctx)
 		result.Stats = &stats
 	}
 	if err != nil {
@@ -223,7 +232,7 @@ func (t *trainCommand) chooseOut() error {
 			return err
 		}
 		t.out = t.resume
-		if t.calibration == "" && t.config.Feedback == dfa.Optical {
+		if t.calibration == "" && t.config.Feedback == dfa.Optical && !t.remote.given() {
 			t.calibration = filepath.Join(t.resume, "calibration.opucal")
 		}
 	case t.out == "":
@@ -319,6 +328,9 @@ func printTraining(w io.Writer, r *trainResult, data *dataset.Data) {
 	if s := r.Stats; s != nil && !r.FastPath {
 		fmt.Fprintf(w, "%d projections, %d of them zero and free; %d exposures, %d frames with markers; %d repeated; %d patterns uploaded\n",
 			s.Projections, s.ZeroRows, s.Exposures, s.Frames, s.Repeated, s.Uploads)
+	}
+	if r.Daemon != "" {
+		printSource(w, "", r.Daemon)
 	}
 	if r.FastPath {
 		fmt.Fprintln(w, "fast path: projections came from a stored matrix with noise, not from frames")
