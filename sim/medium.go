@@ -114,18 +114,22 @@ func (m *medium) light(p *slm.Pattern) []complex128 {
 // transform is the inverse DFT of the modes, cropped to the sensor. Rows without
 // modes and columns beyond the sensor are never computed.
 func (m *medium) transform(modes []complex128) []complex64 {
+	const block = 16 // lines that one call makes: one plan for all, and columns that share the cache
+	blocks := func(lines int) int { return (lines + block - 1) / block }
 	rows := make([][]complex128, len(m.pupil.rows)) // after the pass along u
-	parallel.Do(len(rows), func(i int) {
-		row := m.pupil.rows[i]
-		line := make([]complex128, m.gridU)
-		for j, u := range row.cols {
-			line[u] = modes[row.first+j]
+	parallel.Do(blocks(len(rows)), func(b int) {
+		fft := fourier.NewCmplxFFT(m.gridU)
+		for i := b * block; i < min(len(rows), (b+1)*block); i++ {
+			row := m.pupil.rows[i]
+			line := make([]complex128, m.gridU)
+			for j, u := range row.cols {
+				line[u] = modes[row.first+j]
+			}
+			rows[i] = fft.Sequence(line, line)[:m.width]
 		}
-		rows[i] = fourier.NewCmplxFFT(m.gridU).Sequence(line, line)[:m.width]
 	})
 	field := make([]complex64, m.width*m.height)
-	const block = 16 // columns that one call makes, for the sake of the cache
-	parallel.Do((m.width+block-1)/block, func(b int) {
+	parallel.Do(blocks(m.width), func(b int) {
 		fft := fourier.NewCmplxFFT(m.gridV)
 		line := make([]complex128, m.gridV)
 		for u := b * block; u < min(m.width, (b+1)*block); u++ {
