@@ -39,8 +39,9 @@ type Calibration struct {
 	Levels  Levels  `json:"levels"`
 	Quality Quality `json:"quality"`
 
-	// Examined is what an examination found before the calibration was saved. It is
-	// no part of the epoch.
+	// Notes say what was corrected on the way. They are no part of the epoch, nor is
+	// Examined: what an examination found before the calibration was saved.
+	Notes    []string `json:"notes,omitempty"`
 	Examined *Figures `json:"examined,omitempty"`
 
 	// Recorded is there if it was learnt from recorded frames, without a rig: what
@@ -119,7 +120,7 @@ type Quality struct {
 // whatever may change B changes it. It says nothing about when it was learnt.
 func (c *Calibration) Epoch() string {
 	id := *c
-	id.Created, id.Examined = time.Time{}, nil
+	id.Created, id.Notes, id.Examined = time.Time{}, nil, nil
 	text, err := json.Marshal(&id)
 	if err != nil { // only a NaN can do that, and check refuses those
 		panic(err)

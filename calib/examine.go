@@ -9,8 +9,6 @@ import (
 	"sync"
 	"time"
 
-	"gonum.org/v1/gonum/mat"
-
 	"github.com/light-in-the-loop/opu/camera"
 	"github.com/light-in-the-loop/opu/holo"
 	"github.com/light-in-the-loop/opu/rig"
@@ -33,10 +31,15 @@ type Figures struct {
 	PartRatio     float64 `json:"part_ratio"`     // variance of the real parts over that of the imaginary ones
 	Correlation   float64 `json:"correlation"`    // mean modulus between outputs, over what chance makes of independent ones
 	DeadOutputs   float64 `json:"dead_outputs"`   // share with less than a fifth of the amplitude of the bright ones
-	DeadInputs    int     `json:"dead_inputs"`    // columns with less than a fifth of the norm of the strong ones; -1: not known
+	DeadInputs    int     `json:"dead_inputs"`    // columns with less than a fifth of the norm of the strong ones
 	NormSpread    float64 `json:"norm_spread"`    // largest norm of a column over the smallest
-	Columns       int     `json:"columns"`        // that were looked at
-	EffectiveRank float64 `json:"effective_rank"` // of the columns, from the eigenvalues of their Gram matrix
+	Columns       int     `json:"columns"`        // that were looked at: all, or a sample of many
+	EffectiveRank float64 `json:"effective_rank"` // of the columns that are not dead, whatever their norms, from their Gram matrix
+
+	// Of frames that prove themselves (Witness); -1 without a witness.
+	Doubted    int     `json:"doubted"` // good frames, of Vouched, that the proof refuses
+	Vouched    int     `json:"vouched"`
+	PhaseError float64 `json:"phase_error_rad"` // to which a frame tells its own phase, standard deviation
 
 	// Of the probe, shown again and again.
 	Health     float64 `json:"health"`      // at the end, against the calibration (Drift)
@@ -73,11 +76,21 @@ const (
 )
 
 // Examine shows patterns with the calibration's settings and measures how the rig is
-// now. It blocks for about 250 exposures.
+// now. It blocks for about 400 exposures. A rig whose frames cannot be looked at, as
+// it is dark, say, is a *Failure.
 func (c *Calibration) Examine(ctx context.Context, r *rig.Rig, seed uint64) (*Figures, error) {
 	if err := c.apply(ctx, r); err != nil {
 		return nil, err
 	}
+	f, err := c.examine(ctx, r, seed)
+	if err == nil || context.Cause(ctx) != nil || !refused(err) {
+		return f, err
+	}
+	err = explain(ctx, r, c.Settings.Exposure, err)
+	return nil, &Failure{Stage: "examination", Err: err, Carrier: c.Carrier, Levels: c.Levels, Seen: look(ctx, r)}
+}
+
+func (c *Calibration) examine(ctx context.Context, r *rig.Rig, seed uint64) (*Figures, error) {
 	spec, err := c.LayoutSpec()
 	if err != nil {
 		return nil, err
@@ -90,7 +103,7 @@ func (c *Calibration) Examine(ctx context.Context, r *rig.Rig, seed uint64) (*Fi
 	if err != nil {
 		return nil, err
 	}
-	f := &Figures{DeadInputs: -1, SNR: t.snr, OneHot: t.oneHot, Linearity: t.linearity, Repeatability: t.repeatability}
+	f := &Figures{SNR: t.snr, OneHot: t.oneHot, Linearity: t.linearity, Repeatability: t.repeatability}
 	m := max(min(examinedOutputs, c.maxOutputs()), len(c.Probe.Field))
 	demodulator, err := c.Demodulator(m)
 	if err != nil {
@@ -158,18 +171,150 @@ func (c *Calibration) Examine(ctx context.Context, r *rig.Rig, seed uint64) (*Fi
 			at[k] = float64(k*(probeEvery+1)) * r.Period().Seconds()
 		}
 	}
-	f.outputs(random, seed)
-	f.columns(c.Witness)
+	f.outputs(inStep(random, t.dark), seed)
 	f.probes(c, probes, at)
-	return f, nil
+	columns, n, noise, err := c.sampleColumns(ctx, r, layout, seed)
+	if err != nil {
+		return nil, err
+	}
+	f.columns(columns, n, noise)
+	return f, c.vouch(ctx, r, layout, seed, f)
+}
+
+// inStep takes the dark field off fields of random patterns and turns them to the same
+// phase of the reference, which else would pass for something that the outputs have in
+// common. Half-on patterns share half of their light, and that light tells the phase.
+func inStep(fields [][]complex64, dark []complex64) [][]complex64 {
+	turned := make([][]complex64, len(fields))
+	for k, z := range fields {
+		turned[k] = make([]complex64, len(dark))
+		for i, d := range dark {
+			turned[k][i] = z[i] - d
+		}
+	}
+	const rounds = 3
+	for range rounds {
+		common, _ := average(turned, 0, 1)
+		for _, z := range turned {
+			factor, _ := compare(z, common)
+			back := complex64(cmplx.Conj(factor) / complex(math.Max(cmplx.Abs(factor), 1e-30), 0))
+			for i := range z {
+				z[i] *= back
+			}
+		}
+	}
+	return turned
+}
+
+// How many columns are looked at where not all are known by heart: of 24, a share of
+// 12 % that is dead is missed once in twenty times.
+const (
+	sampledColumns = 24
+	columnFrames   = 96
+)
+
+// sampleColumns gives the fields of n columns of B, n x outputs, and the power of the
+// noise in one: all, where they are known by heart, or some of many, measured now.
+func (c *Calibration) sampleColumns(ctx context.Context, r *rig.Rig, layout *slm.Layout, seed uint64) (fields Field, n int, noise float64, err error) {
+	if w := c.Witness; w != nil && w.Features > 0 {
+		return w.Fields[(w.columns()-w.Features)*w.Outputs:], w.Features, 0, nil
+	}
+	n = min(sampledColumns, layout.Features())
+	draw := rand.New(rand.NewPCG(seed, forColumns))
+	features := draw.Perm(layout.Features())[:n]
+	bits := make([]uint64, columnFrames)
+	patterns := make([]*slm.Pattern, 0, columnFrames+quietFrames)
+	x := make([]int8, layout.Features())
+	for k := range bits {
+		for bits[k] == 0 {
+			bits[k] = draw.Uint64() >> (64 - n)
+		}
+		for i, j := range features {
+			x[j] = int8(bits[k] >> i & 1)
+		}
+		p := slm.NewPattern(layout.Chip())
+		layout.Encode(p, x, 1)
+		patterns = append(patterns, p)
+	}
+	for range quietFrames {
+		patterns = append(patterns, slm.NewPattern(layout.Chip()))
+	}
+	seen, err := c.fields(ctx, r, patterns, min(examinedOutputs, c.maxOutputs()))
+	if err != nil {
+		return nil, 0, 0, err
+	}
+	dark, still := average(seen[columnFrames:], 0, 1)
+	for _, z := range seen[:columnFrames] {
+		for i := range z {
+			z[i] -= dark[i]
+		}
+	}
+	fields, err = learnColumns(bits, seen[:columnFrames], n)
+	// Of random halves, a column is known to four over the number of frames.
+	return fields, n, 4 * still / columnFrames, err
+}
+
+// fields shows patterns and demodulates what comes back.
+func (c *Calibration) fields(ctx context.Context, r *rig.Rig, patterns []*slm.Pattern, outputs int) ([][]complex64, error) {
+	demodulator, err := c.Demodulator(outputs)
+	if err != nil {
+		return nil, err
+	}
+	fields := make([][]complex64, len(patterns))
+	err = r.Show(ctx, patterns, func(k int, f *camera.Frame) error {
+		if fields[k] == nil {
+			fields[k] = make([]complex64, outputs)
+		}
+		return demodulator.Demodulate(fields[k], Image(f))
+	})
+	return fields, err
+}
+
+// vouchedFrames is how many random vectors are shown to try the proof on.
+const vouchedFrames = 32
+
+// vouch has good frames prove themselves.
+func (c *Calibration) vouch(ctx context.Context, r *rig.Rig, layout *slm.Layout, seed uint64, f *Figures) error {
+	f.Doubted, f.PhaseError = -1, -1
+	prover, err := c.Prover()
+	if prover == nil || err != nil {
+		return err
+	}
+	draw := rand.New(rand.NewPCG(seed, forVouching))
+	bits := make([]uint64, vouchedFrames)
+	patterns := make([]*slm.Pattern, vouchedFrames)
+	x := make([]int8, layout.Features())
+	for k := range patterns {
+		for i := range x {
+			x[i] = int8(draw.IntN(2))
+		}
+		x[draw.IntN(len(x))] = 1
+		patterns[k] = slm.NewPattern(layout.Chip())
+		layout.Encode(patterns[k], x, 1)
+		bits[k] = prover.Dress(patterns[k], x, 1)
+	}
+	fields, err := c.fields(ctx, r, patterns, prover.Outputs())
+	if err != nil {
+		return err
+	}
+	f.Vouched, f.Doubted = vouchedFrames, 0
+	squares := 0.0
+	for k, z := range fields {
+		if _, err := prover.Judge(z, bits[k]); err != nil {
+			f.Doubted++
+		}
+		squares += prover.phaseVariance(z, bits[k]) / vouchedFrames
+	}
+	f.PhaseError = math.Sqrt(squares)
+	return nil
 }
 
 // carrierShift is how far the carrier of a view lies from that of the calibration, in
 // DFT bins, or -1 if it has none.
 func (c *Calibration) carrierShift(v *View) float64 {
-	band, _, err := FindCarrier(v.Power, v.Width, v.Height)
-	if err != nil {
-		return -1
+	band, seen, _ := FindCarrier(v.Power, v.Width, v.Height)
+	if seen.PowerDB < minSideband {
+		return -1 // one in the wrong place is still one
 	}
 	return math.Hypot(wrap(band.Fu-c.Carrier.Fu)*float64(v.Width), wrap(band.Fv-c.Carrier.Fv)*float64(v.Height))
 }
@@ -229,51 +374,42 @@ func (f *Figures) outputs(fields [][]complex64, seed uint64) {
 	f.Correlation = sum / examinedPairs / (0.886 / math.Sqrt(k))
 }
 
-// columns judges the columns of B that are known by heart.
-func (f *Figures) columns(w *Witness) {
-	if w == nil || w.Features == 0 {
-		return
-	}
-	n := w.Features
-	fields := w.Fields[(w.columns()-n)*w.Outputs:]
+// columns judges the columns of B, n x outputs, with noise of a known power in each
+// output of a column.
+func (f *Figures) columns(fields []complex64, n int, noise float64) {
+	outputs := len(fields) / n
+	column := func(j int) []complex64 { return fields[j*outputs : (j+1)*outputs] }
 	norms := make([]float64, n)
-	gram := mat.NewSymDense(2*n, nil) // of the Hermitian matrix, as a real one: each eigenvalue twice
-	for i := range n {
-		a := fields[i*w.Outputs : (i+1)*w.Outputs]
-		for j := range n {
-			sum := product(a, fields[j*w.Outputs:(j+1)*w.Outputs])
-			if i == j {
-				norms[i] = math.Sqrt(real(sum))
-			}
-			if i <= j {
-				gram.SetSym(i, j, real(sum))
-				gram.SetSym(n+i, n+j, real(sum))
-			}
-			gram.SetSym(n+i, j, imag(sum))
-		}
+	for j := range norms {
+		norms[j] = math.Sqrt(math.Max(0, real(product(column(j), column(j)))-noise*float64(outputs)))
 	}
-	f.Columns, f.DeadInputs = n, 0
 	sorted := slices.Sorted(slices.Values(norms))
-	strong := sorted[n*3/4]
-	for _, x := range norms {
-		if x < deadShare*strong {
-			f.DeadInputs++
+	dead := deadShare * sorted[n*3/4]
+	mean := math.Max(mean(norms), math.SmallestNonzeroFloat64)
+	f.Columns, f.DeadInputs = n, 0
+	var live []int
+	for j, x := range norms {
+		f.Norms = append(f.Norms, x/mean)
+		if x > dead {
+			live = append(live, j)
 		}
 	}
-	mean := mean(norms)
-	for _, x := range norms {
-		f.Norms = append(f.Norms, x/math.Max(mean, 1e-30))
+	f.DeadInputs = n - len(live)
+	f.NormSpread = sorted[n-1] / math.Max(sorted[0], math.Max(1e-3*sorted[n-1], math.SmallestNonzeroFloat64))
+
+	// (sum of l)^2 / sum of l^2 over the eigenvalues l of the Gram matrix of the
+	// normalised columns: their number over the mean square of a row of correlations.
+	square := 0.0
+	for _, i := range live {
+		for _, j := range live {
+			if i == j {
+				square++
+			} else {
+				square += math.Pow(cmplx.Abs(product(column(i), column(j)))/(norms[i]*norms[j]), 2)
+			}
+		}
 	}
-	f.NormSpread = sorted[n-1] / math.Max(sorted[0], 1e-3*sorted[n-1])
-	var eigen mat.EigenSym
-	if !eigen.Factorize(gram, false) {
-		return
-	}
-	var sum, square float64
-	for _, l := range eigen.Values(nil) {
-		sum, square = sum+l, square+l*l
-	}
-	f.EffectiveRank = sum * sum / square / 2
+	f.EffectiveRank = float64(len(live)*len(live)) / math.Max(square, 1)
 }
 
 // probes follows the probe over the examination; at is in seconds.

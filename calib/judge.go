@@ -62,6 +62,7 @@ const (
 	mostChange      = 0.02 // of the correlation, a second: the epoch ends within ten
 	leastHealth     = 0.9
 	leastRho        = 0.3
+	mostPhaseError  = 0.1 // rad, of a frame: 20 dB
 )
 
 // Judge weighs what a calibration says of itself and what an examination found.
@@ -101,10 +102,13 @@ func (c *Calibration) Judge(f *Figures) Verdict {
 		"the sideband overlaps its twin or |S|^2")
 	most("correlation of outputs over chance", f.Correlation, mostCorrelation, "", "the grain is larger than the outputs' distance: open the aperture")
 	most("share of dead outputs", f.DeadOutputs, mostDeadOutputs, "", "part of the sensor has no fringes: open the shutters fully and centre both beams")
-	if f.DeadInputs >= 0 {
-		most("dead inputs", float64(f.DeadInputs), 0, "", "some features lie in the dark: map the chip and use the mask (opuctl map)")
-		least("effective rank over the columns", f.EffectiveRank/float64(f.Columns), leastRank, "",
-			"columns are alike: use a stronger diffuser, or --layout scattered")
+	most("dead inputs", float64(f.DeadInputs), 0, fmt.Sprintf("of %d", f.Columns), "some features lie in the dark: map the chip and use the mask (opuctl map)")
+	least("effective rank over the columns", f.EffectiveRank/math.Max(1, float64(f.Columns-f.DeadInputs)), leastRank, "",
+		"columns are alike: use a stronger diffuser, or --layout scattered")
+	if f.Vouched > 0 {
+		most("good frames that are doubted", float64(f.Doubted), 0, fmt.Sprintf("of %d", f.Vouched),
+			"frames cannot prove themselves: raise the laser's power, steady it, or use fewer features")
+		most("error of a frame's own phase", f.PhaseError, mostPhaseError, "rad", "reserve more of the chip for the anchor (--anchor), or raise the laser's power")
 	}
 	add("shift of the carrier since the calibration", f.CarrierShift, "DFT bins", fmt.Sprintf("0 to %.3g", mostShift),
 		f.CarrierShift >= 0 && f.CarrierShift <= mostShift, "the reference beam's tilt has changed, or its light is gone: calibrate anew (another matrix)")

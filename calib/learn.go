@@ -55,8 +55,9 @@ const (
 )
 
 // Learn calibrates a rig. It shows about three hundred patterns and leaves the
-// camera set up as the calibration says. It blocks until done or ctx ends; errors
-// say what to turn.
+// camera set up as the calibration says. It blocks until done or ctx ends. A rig whose
+// light or wiring is not fit is a *Failure, which says what to turn; other errors are
+// the devices', the context's, or about the options (slm.ErrInput).
 func Learn(ctx context.Context, r *rig.Rig, o Options) (*Calibration, error) {
 	if o.Taps == 0 {
 		o.Taps = 8
@@ -86,9 +87,10 @@ func Learn(ctx context.Context, r *rig.Rig, o Options) (*Calibration, error) {
 			o.Progress(Stages[i])
 		}
 		if err := stage(ctx); err != nil {
-			if cause := context.Cause(ctx); cause != nil {
+			if context.Cause(ctx) != nil || !refused(err) {
 				return nil, fmt.Errorf("cannot calibrate (%s): %w", Stages[i], err)
 			}
+			err = explain(ctx, r, l.longest(), err)
 			if l.seen == nil {
 				l.seen = look(ctx, r)
 			}
@@ -97,20 +99,6 @@ func Learn(ctx context.Context, r *rig.Rig, o Options) (*Calibration, error) {
 	}
 	return l.cal, l.cal.Check()
 }
-
-// Failure is why a rig could not be calibrated, and what was seen of it until then.
-type Failure struct {
-	Stage   string
-	Err     error
-	Carrier Carrier // zero if none was seen
-	Levels  Levels
-	Seen    *View // nil if there was not even a frame
-}
-
-func (f *Failure) Error() string { return fmt.Sprintf("cannot calibrate (%s): %v", f.Stage, f.Err) }
-
-// Unwrap gives the reason.
-func (f *Failure) Unwrap() error { return f.Err }
 
 // learner carries the calibration from stage to stage.
 type learner struct {
@@ -124,18 +112,23 @@ type learner struct {
 	seen     *View    // the last that was seen; nil: nothing
 }
 
+// longest is the longest exposure that leaves the mirrors time to settle.
+func (l *learner) longest() time.Duration {
+	return min(time.Duration(dutyCycle*float64(l.rig.Period())), l.rig.Camera().MaxExposure)
+}
+
 // exposure finds the longest exposure that neither saturates nor passes the
 // target level, and the black level.
 func (l *learner) exposure(ctx context.Context) error {
 	info := l.rig.Camera()
-	longest := min(time.Duration(dutyCycle*float64(l.rig.Period())), info.MaxExposure)
+	longest := l.longest()
 	exposure := longest
 	full := float64(int(1)<<info.BitDepths[len(info.BitDepths)-1] - 1)
 	var m levels
 	var first error
 	for {
 		if exposure < info.MinExposure {
-			return fmt.Errorf("no exposure from %v to %v will do, so the light is far too strong or there is none; at the longest: %w", info.MinExposure, longest, first)
+			return refuse("no exposure from %v to %v will do; at the longest: %w", info.MinExposure, longest, first)
 		}
 		var err error
 		if m, err = l.measure(ctx, exposure); err == nil && m.saturated <= maxSaturated {
@@ -149,7 +142,7 @@ func (l *learner) exposure(ctx context.Context) error {
 		}
 		if first == nil {
 			if first = err; err == nil {
-				first = fmt.Errorf("%.2g %% of the pixels are saturated at %v", 100*m.saturated, exposure)
+				first = fmt.Errorf("%.2g %% of the pixels are saturated at %v; attenuate the laser", 100*m.saturated, exposure)
 			}
 		}
 		exposure = exposure * 2 / 3
@@ -169,6 +162,9 @@ func (l *learner) exposure(ctx context.Context) error {
 	}
 	l.cal.Settings = Settings{Period: l.rig.Period(), Exposure: m.exposure, BitDepth: m.depth, ROI: m.roi}
 	l.cal.Levels = Levels{Black: black, Off: m.off, Half: m.half, Saturated: m.saturated}
+	if first != nil {
+		l.cal.Notes = append(l.cal.Notes, fmt.Sprintf("the exposure was shortened to %v: %v", m.exposure, first))
+	}
 	return nil
 }
 
@@ -242,6 +238,11 @@ func (l *learner) carrier(ctx context.Context) error {
 	l.seen.Power = spectrum.Power()
 	band, quality, err := FindCarrier(l.seen.Power, roi.Width, roi.Height)
 	l.cal.Carrier = Carrier{Fu: band.Fu, Fv: band.Fv, Radius: band.R, SidebandDB: quality.PowerDB}
+	v := &l.cal.Levels
+	if reference, signal := v.Off-v.Black, v.Half-v.Off; err != nil && quality.PowerDB < minSideband && reference < leastRho*signal {
+		return fmt.Errorf("there is no reference beam, or next to none: frames have %.2g counts of it beside %.3g of the signal; "+
+			"open its shutter, or raise it: %w", math.Max(0, reference), signal, ErrNoCarrier)
+	}
 	return err
 }
 
@@ -253,7 +254,7 @@ func (l *learner) kernel(ctx context.Context) error {
 	v := &l.cal.Levels
 	signal, reference := v.Half-v.Off, v.Off-v.Black
 	if signal <= 0 || reference <= 0 {
-		return fmt.Errorf("frames have %.3g counts of signal and %.3g of reference above the black level of %.3g; "+
+		return refuse("frames have %.3g counts of signal and %.3g of reference above the black level of %.3g; "+
 			"open the shutters, or raise the laser's power", signal, reference, v.Black)
 	}
 	rho := reference / signal
@@ -275,7 +276,7 @@ func (l *learner) kernel(ctx context.Context) error {
 	}
 	if l.cal.Outputs < 1 || l.cal.Outputs > most {
 		return fmt.Errorf("%d complex outputs were asked for, a region of %v with one every %d pixels gives 1 to %d; "+
-			"ask for fewer, or use a larger sensor", l.cal.Outputs, l.cal.Settings.ROI, kernel.Stride, most)
+			"ask for fewer, or use a larger sensor: %w", l.cal.Outputs, l.cal.Settings.ROI, kernel.Stride, most, slm.ErrInput)
 	}
 	return nil
 }
@@ -322,7 +323,7 @@ func (l *learner) noiseAndScale(ctx context.Context) error {
 		return err
 	}
 	if !(t.entry > 0) {
-		return fmt.Errorf("vectors of the layout make no signal above the noise (%.3g counts squared); "+
+		return refuse("vectors of the layout make no signal above the noise (%.3g counts squared); "+
 			"raise the laser's power, or use fewer features", t.noise)
 	}
 	l.cal.Scale = math.Sqrt(t.entry)

@@ -21,6 +21,8 @@ const (
 	forMap
 	forWitness
 	forExamine
+	forColumns
+	forVouching
 )
 
 // seed is that of pattern k for one purpose.

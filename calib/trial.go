@@ -11,7 +11,7 @@ import (
 
 // trial is what repeated and added patterns tell of a rig.
 type trial struct {
-	probe        Field   // demodulated counts, the mean of several exposures
+	probe, dark  Field   // demodulated counts, the mean of several exposures
 	noise, entry float64 // power of the noise of an exposure, and of an entry of B; counts squared
 
 	snr, oneHot, linearity, repeatability float64 // dB (Quality)
@@ -107,7 +107,7 @@ func (c *Calibration) trial(ctx context.Context, r *rig.Rig, layout *slm.Layout,
 	}
 	n := float64(scalePairs * m)
 	return &trial{
-		probe: field, noise: noise,
+		probe: field, dark: dark, noise: noise,
 		// Every feature differs between a vector and its complement.
 		entry:         (pairPower/n - 2*noise) / float64(layout.Features()),
 		snr:           decibel(max(signal/n-noise, 0) / noise),

@@ -9,7 +9,6 @@ import (
 
 	"gonum.org/v1/gonum/mat"
 
-	"github.com/light-in-the-loop/opu/camera"
 	"github.com/light-in-the-loop/opu/rig"
 	"github.com/light-in-the-loop/opu/slm"
 )
@@ -109,10 +108,6 @@ func (l *learner) witness(ctx context.Context) error {
 	if n == 0 || w.Outputs < 4*n {
 		return nil // too many features, too few outputs: frames cannot prove themselves
 	}
-	demodulator, err := l.cal.Demodulator(w.Outputs)
-	if err != nil {
-		return err
-	}
 	prover := &Prover{witness: w}
 	random := rand.New(rand.NewPCG(l.options.Seed, forWitness))
 	frames := max(witnessFrames, 6*n)
@@ -129,13 +124,7 @@ func (l *learner) witness(ctx context.Context) error {
 	for range quietFrames {
 		patterns = append(patterns, slm.NewPattern(l.layout.Chip()))
 	}
-	fields := make([][]complex64, len(patterns))
-	err = l.rig.Show(ctx, patterns, func(k int, f *camera.Frame) error {
-		if fields[k] == nil {
-			fields[k] = make([]complex64, w.Outputs)
-		}
-		return demodulator.Demodulate(fields[k], Image(f))
-	})
+	fields, err := l.cal.fields(ctx, l.rig, patterns, w.Outputs)
 	if err != nil {
 		return err
 	}
@@ -179,11 +168,11 @@ func learnColumns(bits []uint64, z [][]complex64, n int) (Field, error) {
 		}
 		var cholesky mat.Cholesky
 		if !cholesky.Factorize(normal) {
-			return nil, fmt.Errorf("cannot tell the columns of the witness apart: %d frames are too few for %d of them", len(z), n)
+			return nil, refuse("cannot tell the columns of the witness apart: %d frames are too few for %d of them", len(z), n)
 		}
 		var inverse mat.SymDense
 		if err := cholesky.InverseTo(&inverse); err != nil {
-			return nil, fmt.Errorf("cannot tell the columns of the witness apart: %w", err)
+			return nil, refuse("cannot tell the columns of the witness apart: %w", err)
 		}
 		clear(columns)
 		for k, b := range bits {
@@ -216,7 +205,7 @@ func learnColumns(bits []uint64, z [][]complex64, n int) (Field, error) {
 			mean += factors[k] / complex(float64(len(z)), 0)
 		}
 		if mean == 0 {
-			return nil, fmt.Errorf("cannot learn the columns of the witness: their frames have no light in common")
+			return nil, refuse("cannot learn the columns of the witness: their frames have no light in common")
 		}
 		for k := range factors {
 			factors[k] /= mean
@@ -263,12 +252,12 @@ func newProver(w *Witness) (*Prover, error) {
 	}
 	var cholesky mat.Cholesky
 	if !cholesky.Factorize(double) || cholesky.Cond() > 1e6 {
-		return nil, fmt.Errorf("cannot tell the %d groups of mirrors apart by their speckle: it is nearly the same for some of them, "+
+		return nil, refuse("cannot tell the %d groups of mirrors apart by their speckle: it is nearly the same for some of them, "+
 			"or they have no light; use a stronger diffuser, scattered features, or fewer", n)
 	}
 	var inverse mat.SymDense
 	if err := cholesky.InverseTo(&inverse); err != nil {
-		return nil, fmt.Errorf("cannot tell the %d groups of mirrors apart: %w", n, err)
+		return nil, refuse("cannot tell the %d groups of mirrors apart: %w", n, err)
 	}
 	for i := range n {
 		for j := range n {
@@ -276,6 +265,24 @@ func newProver(w *Witness) (*Prover, error) {
 		}
 	}
 	return p, nil
+}
+
+// phaseVariance is how well a frame of the given bits tells its phase, from the
+// difference between what the even and the odd outputs tell: that is no jitter.
+func (p *Prover) phaseVariance(z []complex64, bits uint64) float64 {
+	w := p.witness
+	var half [2]complex128
+	for i := range w.Outputs {
+		var known complex64
+		for j := range w.columns() {
+			if bits>>j&1 != 0 {
+				known += w.Fields[j*w.Outputs+i]
+			}
+		}
+		half[i%2] += cmplx.Conj(complex128(known)) * complex128(z[i]-w.Dark[i])
+	}
+	d := cmplx.Phase(half[0] * cmplx.Conj(half[1]))
+	return d * d / 4 // each half has twice the variance of the whole, the difference four times
 }
 
 // product is the inner product of two fields, conj(a) times b.

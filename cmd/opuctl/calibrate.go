@@ -171,6 +171,7 @@ type calibrationReport struct {
 	Outputs         *int        `json:"outputs"`
 	EpochOfB        *string     `json:"epoch_of_b"`
 	calib.Verdict
+	Notes   []string       `json:"notes,omitempty"` // what was corrected on the way
 	Figures *calib.Figures `json:"figures"`
 	Truth   *benchTruth    `json:"truth,omitempty"`
 }
@@ -183,6 +184,7 @@ func calibrationResult(c *calib.Calibration) (r calibrationReport) {
 // learnt fills in a calibration.
 func (r *calibrationReport) learnt(c *calib.Calibration) {
 	r.seen(c.Carrier)
+	r.Notes = c.Notes
 	r.SNRDB, r.LinearityDB, r.RepeatabilityDB = &c.Quality.SNR, &c.Quality.Linearity, &c.Quality.Repeatability
 	r.Saturated, r.Rho = &c.Levels.Saturated, &c.Quality.Rho
 	exposure, epoch := float64(c.Settings.Exposure.Microseconds()), c.Epoch()
@@ -245,6 +247,9 @@ func printCalibration(w io.Writer, c *calib.Calibration) {
 	fmt.Fprintf(w, "sideband    radius %.4f cycles per pixel, %.1f dB over the floor\n", c.Carrier.Radius, c.Carrier.SidebandDB)
 	fmt.Fprintf(w, "light       exposure %v in a period of %v; levels: black %.1f, mirrors off %.1f, half on %.1f of %d counts; %.2g %% saturated\n",
 		c.Settings.Exposure, c.Settings.Period, c.Levels.Black, c.Levels.Off, c.Levels.Half, 1<<c.Settings.BitDepth-1, 100*c.Levels.Saturated)
+	for _, note := range c.Notes {
+		fmt.Fprintf(w, "note        %s\n", note)
+	}
 	fmt.Fprintf(w, "reference   %.2f times the power of half-on speckle\n", c.Quality.Rho)
 	fmt.Fprintf(w, "quality     SNR %.1f dB (half-on, one exposure), linearity %.1f dB, repeatability %.1f dB\n",
 		c.Quality.SNR, c.Quality.Linearity, c.Quality.Repeatability)

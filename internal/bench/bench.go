@@ -98,10 +98,6 @@ func (b *Bench) calibrate(ctx context.Context, o Options, progress func(stage st
 		Outputs: o.Outputs, Seed: o.Seed, Anchor: o.Anchor, Tags: o.Tags, Taps: Taps, Stride: Stride,
 		Progress: progress,
 	})
-	var failure *calib.Failure
-	if errors.As(err, &failure) {
-		return fmt.Errorf("cannot calibrate: %w: %w", err, calib.ErrRefused)
-	}
 	if err != nil {
 		return err
 	}
