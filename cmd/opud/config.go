@@ -13,6 +13,7 @@ import (
 	"github.com/pelletier/go-toml/v2"
 
 	"github.com/light-in-the-loop/opu/driver"
+	"github.com/light-in-the-loop/opu/internal/server"
 	"github.com/light-in-the-loop/opu/slm"
 )
 
@@ -29,6 +30,7 @@ type config struct {
 	} `toml:"device" json:"device"`
 
 	Matrix struct {
+		Model   string  `toml:"model" json:"model"`
 		Inputs  int     `toml:"inputs" json:"inputs"`
 		Outputs int     `toml:"outputs" json:"outputs"`
 		Layout  string  `toml:"layout" json:"layout"`
@@ -136,6 +138,7 @@ func parseFlags(c *config, path *string, args []string, getenv func(string) stri
 	f.StringVar(path, "config", "", "read the configuration from this `file` (default "+defaultPath+", if it is there)")
 	f.Var(preset{&c.Device.Sim}, "sim", "serve a simulated bench; -sim=`preset` says which (good)")
 	f.Uint64Var(&c.Device.Seed, "seed", c.Device.Seed, "seed of everything random, the simulated bench included")
+	f.StringVar(&c.Matrix.Model, "model", c.Matrix.Model, "base `name` of the models, different for each daemon behind a proxy")
 	f.IntVar(&c.Matrix.Inputs, "inputs", c.Matrix.Inputs, "length of the vectors")
 	f.IntVar(&c.Matrix.Outputs, "outputs", c.Matrix.Outputs, "complex outputs; 0: as many as the sensor gives")
 	f.StringVar(&c.Listen.Socket, "socket", c.Listen.Socket, "listen on the Unix socket at this `path`; none: not at all (default: in the user's runtime folder)")
@@ -193,6 +196,9 @@ func (p preset) Set(s string) error {
 func (c *config) check() error {
 	bad := func(key string, format string, args ...any) error {
 		return fmt.Errorf("cannot use %s: %s: %w", key, fmt.Sprintf(format, args...), errUsage)
+	}
+	if err := server.CheckModel(c.Matrix.Model); err != nil {
+		return bad("matrix.model", "%v", err)
 	}
 	if c.Matrix.Inputs < 1 || c.Matrix.Inputs > slm.MaxFeatures {
 		return bad("matrix.inputs", "it is %d, and must be from 1 to %d", c.Matrix.Inputs, slm.MaxFeatures)

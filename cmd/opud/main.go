@@ -173,7 +173,7 @@ func serve(ctx context.Context, c *config, getenv func(string) string, log *slog
 	}
 	defer b.Close() // parks the mirrors
 	s, err := server.New(server.Options{
-		OPU: b.OPU, Shutter: true, Token: doors.token, Version: version(), Simulated: c.Device.Sim, Log: log,
+		OPU: b.OPU, Model: c.Matrix.Model, Shutter: true, Token: doors.token, Version: version(), Simulated: c.Device.Sim, Log: log,
 		Device:      fmt.Sprintf("%s (%s), %s (%s)", b.Rig.SLM().Model, b.Rig.SLM().Serial, b.Rig.Camera().Model, b.Rig.Camera().Serial),
 		Limits:      server.Limits(c.Limits),
 		Calibration: b.OPU.Calibration(), Verdict: b.Verdict, Config: c,

@@ -171,6 +171,8 @@ func TestConfigErrors(t *testing.T) {
 		"[matrix":                                   "line 1",
 		"[matrix]\ninputs = -1":                     "matrix.inputs",
 		"[matrix]\nanchor = nan":                    "matrix.anchor",
+		"[matrix]\nmodel = \"Left\"":                "matrix.model",
+		"[matrix]\nmodel = \"left-real\"":           "-real",
 		"[matrix]\nlayout = \"spiral\"":             "matrix.layout",
 		"[matrix]\ndrift = \"on\"":                  "matrix.drift",
 		"[listen]\nsocket_mode = \"rw\"":            "listen.socket_mode",

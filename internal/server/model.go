@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"regexp"
+	"strings"
 
 	"github.com/light-in-the-loop/opu/internal/oip"
 )
@@ -39,10 +41,31 @@ var (
 	errUnknownTensor = fmt.Errorf("no such tensor: %w", oip.ErrRequest)
 )
 
+// DefaultModel is the base name of the models, unless Options names another.
+const DefaultModel = "opu"
+
+// modelName is what base names look like.
+var modelName = regexp.MustCompile(`^[a-z0-9][a-z0-9_.-]{0,31}$`)
+
+// CheckModel says whether a name can be the base of the models' names. What the models
+// put behind it may not be its end, so that no two OPUs behind one proxy are mistaken for
+// each other.
+func CheckModel(name string) error {
+	if !modelName.MatchString(name) {
+		return fmt.Errorf("cannot call models %.64q: the name must be 1 to 32 of a-z, 0-9, '_', '.' and '-', and begin with a letter or a digit", name)
+	}
+	for _, end := range []string{"-real", "-intensity", "-packed"} {
+		if strings.HasSuffix(name, end) {
+			return fmt.Errorf("cannot call models %s: %s is the end of a model's name already", name, end)
+		}
+	}
+	return nil
+}
+
 func (s *Server) newModels() (models []*model) {
 	var broken error
 	if !s.o.Shutter {
-		broken = fmt.Errorf("cannot measure intensities: the rig has no shutter for its reference beam; take abs(y)^2 of model opu: %w", errNotHere)
+		broken = fmt.Errorf("cannot measure intensities: the rig has no shutter for its reference beam; take abs(y)^2 of model %s: %w", s.o.Model, errNotHere)
 	}
 	for _, packed := range []bool{false, true} {
 		suffix := ""
@@ -50,9 +73,9 @@ func (s *Server) newModels() (models []*model) {
 			suffix = "-packed"
 		}
 		models = append(models,
-			&model{name: "opu" + suffix, work: workProject, packed: packed, width: 2},
-			&model{name: "opu-real" + suffix, work: workProject, packed: packed, width: 1},
-			&model{name: "opu-intensity" + suffix, work: workIntensity, packed: packed, width: 1, broken: broken})
+			&model{name: s.o.Model + suffix, work: workProject, packed: packed, width: 2},
+			&model{name: s.o.Model + "-real" + suffix, work: workProject, packed: packed, width: 1},
+			&model{name: s.o.Model + "-intensity" + suffix, work: workIntensity, packed: packed, width: 1, broken: broken})
 	}
 	return models
 }

@@ -20,6 +20,7 @@ type Status struct {
 	Device       string `json:"device"`
 	Simulated    string `json:"simulated,omitempty"` // preset of the bench
 	Epoch        string `json:"epoch"`
+	Model        string `json:"model"` // base name of the models
 	ModelVersion string `json:"model_version"`
 	Outputs      int    `json:"outputs"`
 	Inputs       int    `json:"inputs"`
@@ -35,7 +36,7 @@ type Status struct {
 // Status says how the server and its device are.
 func (s *Server) Status() Status {
 	st := Status{
-		Device: s.o.Device, Simulated: s.o.Simulated, Epoch: s.o.OPU.Epoch(), ModelVersion: s.version, Outputs: s.outputs, Inputs: s.inputs,
+		Device: s.o.Device, Simulated: s.o.Simulated, Epoch: s.o.OPU.Epoch(), Model: s.o.Model, ModelVersion: s.version, Outputs: s.outputs, Inputs: s.inputs,
 		Time: time.Now(), Uptime: time.Since(s.began).Seconds(), Stats: s.o.OPU.Stats(), Queue: s.queue.Stats(), Memory: s.budget.held(), Lease: s.leases.info(),
 	}
 	if err := s.ready(); err != nil {

@@ -51,6 +51,7 @@ type OPU interface {
 type Options struct {
 	OPU     OPU
 	Device  string // for people and programs: model and serial
+	Model   string // base name of the models; empty: DefaultModel
 	Shutter bool   // the rig can block its reference beam: intensities are measured
 
 	// For people. Any may be nil, and Config may be anything that is no secret.
@@ -129,6 +130,12 @@ func New(o Options) (*Server, error) {
 	}
 	s := &Server{o: o, closing: make(chan struct{}), began: time.Now()}
 	s.views.turn = make(chan struct{}, 1)
+	if s.o.Model == "" {
+		s.o.Model = DefaultModel
+	}
+	if err := CheckModel(s.o.Model); err != nil {
+		return nil, err
+	}
 	s.outputs, s.inputs = o.OPU.Shape()
 	s.o.Limits.setDefaults(s.outputs)
 	s.version = matrixVersion(o.OPU.Epoch())

@@ -53,6 +53,13 @@ func TestDescriptions(t *testing.T) {
 	if status, _, _ := d.do("POST", "/v2/cudasharedmemory/unregister", nil); status != 200 {
 		t.Errorf("unregistering all CUDA regions has status %d; tools stop then", status)
 	}
+	left := start(t, server.Options{OPU: new(fake), Model: "left"})
+	if v := left.socket.object("GET", "/v2/models"); fmt.Sprint(v["models"]) != "[left left-real left-intensity left-packed left-real-packed left-intensity-packed]" {
+		t.Errorf("models called left are %v", v["models"])
+	}
+	if _, err := server.New(server.Options{OPU: new(fake), Model: "left-real"}); err == nil {
+		t.Error("models may be called left-real, which could be those of left")
+	}
 	if strings.Trim(h.server.Version(), "0123456789") != "" {
 		t.Errorf("the version is %s; clients take digits only", h.server.Version())
 	}
