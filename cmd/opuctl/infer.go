@@ -8,10 +8,12 @@ import (
 
 	"github.com/light-in-the-loop/opu/dfa"
 	"github.com/light-in-the-loop/opu/dfa/dataset"
+	"github.com/light-in-the-loop/opu/internal/atomicfile"
+	"github.com/light-in-the-loop/opu/internal/npy"
 )
 
 func newInfer() *cobra.Command {
-	var model, data string
+	var model, data, predictions string
 	var seed uint64
 	var out format
 	c := &cobra.Command{
@@ -19,7 +21,8 @@ func newInfer() *cobra.Command {
 		Short: "Run a trained network on test data, without any OPU",
 		Long: `Run a network that train saved on the test part of a data set and print its
 accuracy. No OPU is needed: light is for training only. Without --data the network
-is tested on the drawn digits.`,
+is tested on the drawn digits. --predictions keeps what was found, in the order of
+the data.`,
 		Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if err := out.check(); err != nil {
@@ -32,6 +35,11 @@ is tested on the drawn digits.`,
 			if err != nil {
 				return err
 			}
+			if predictions != "" {
+				if err := writableFile(predictions); err != nil {
+					return err
+				}
+			}
 			var d dataset.Data
 			if data == "" {
 				d = dataset.Digits(int(seed), 0, drawnTest)
@@ -41,6 +49,11 @@ is tested on the drawn digits.`,
 			accuracy, err := m.Accuracy(&d.Test)
 			if err != nil {
 				return err
+			}
+			if predictions != "" {
+				if err := writePredictions(predictions, m, &d.Test); err != nil {
+					return err
+				}
 			}
 			result := struct {
 				Dataset      string         `json:"dataset"`
@@ -58,7 +71,21 @@ is tested on the drawn digits.`,
 	}
 	c.Flags().StringVar(&model, "model", "", "network.safetensors `file`")
 	c.Flags().StringVar(&data, "data", "", "`folder` with the data (as for train)")
+	c.Flags().StringVar(&predictions, "predictions", "", "write the class found for each sample to this .npy `file`")
 	c.Flags().Uint64Var(&seed, "seed", 1, "seed of the drawn digits")
 	out.register(c)
 	return c
+}
+
+// writePredictions writes the class that the model finds for each sample, as int64.
+func writePredictions(path string, m *dfa.Model, s *dataset.Split) error {
+	classes, err := m.Predict(s)
+	if err != nil {
+		return err
+	}
+	found := make([]int64, len(classes))
+	for i, class := range classes {
+		found[i] = int64(class)
+	}
+	return atomicfile.Write(path, func(w io.Writer) error { return npy.Write(w, found, len(found)) })
 }

@@ -121,7 +121,7 @@ or leased to somebody else; 130 interrupted.`,
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage("%v", err) })
-	root.AddCommand(newTrain(), newInfer(), newCalibrate(), newSelftest(), newDemodulate(), newProject(), newInspect(), newMap(), newMatrix())
+	root.AddCommand(newTrain(), newInfer(), newExport(), newCalibrate(), newSelftest(), newDemodulate(), newProject(), newInspect(), newMap(), newMatrix())
 	return root
 }
 
