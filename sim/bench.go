@@ -7,11 +7,13 @@ import (
 	"sync"
 	"time"
 
+	"github.com/light-in-the-loop/opu/sim/controller"
 	"github.com/light-in-the-loop/opu/slm"
 )
 
-// Bench is the optical table. DMD and Camera are its two devices; the rest is
-// light.
+// Bench is the optical table. A modulator and Camera are its two devices; the rest
+// is light. The modulator is there twice, before the same mirrors: as DMD, and as
+// Board, which takes the bytes that a driver sends to a real one. Use one of them.
 type Bench struct {
 	config    Config
 	truth     Truth
@@ -21,7 +23,10 @@ type Bench struct {
 	sensor    sensor
 
 	dmd    *DMD
+	board  *controller.Board
 	camera *Camera
+
+	boardTime time.Duration // on the board's clock: its mirrors were seen until then; guarded by the board's lock
 
 	mu        sync.Mutex // guards what follows; no device's lock is taken under it but the camera's
 	faults    func(Exposure) Fault
@@ -45,6 +50,10 @@ func New(c Config) (*Bench, error) {
 	b.reference = referenceBeam(c)
 	b.dmd = newDMD(b)
 	b.camera = newCamera(b)
+	var err error
+	if b.board, err = newBoard(b); err != nil {
+		return nil, err
+	}
 	return b, nil
 }
 
@@ -125,20 +134,39 @@ type exposure struct {
 	fault    Fault
 }
 
-// play shows an order of patterns and triggers the camera for each. The bench's
-// clock advances; the host's does not.
-func (b *Bench) play(patterns []*slm.Pattern, period time.Duration) {
+// step is what the mirrors do for a time.
+type step struct {
+	pattern *slm.Pattern
+	period  time.Duration
+	silent  bool // the camera is not triggered
+}
+
+// play shows the steps of a run and triggers the camera for each that is not silent.
+// The bench's clock advances; the host's does not.
+func (b *Bench) play(steps []step) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	seen := slices.Clone(patterns) // the light that each position gives
+	seen := make([]*slm.Pattern, 0, len(steps)) // the light that each position gives
+	for _, s := range steps {
+		if !s.silent {
+			seen = append(seen, s.pattern)
+		}
+	}
+	patterns := slices.Clone(seen)
 	taken := make([]exposure, 0, len(patterns))
-	for k := range patterns {
-		x := exposure{position: k, index: b.exposures, blocked: b.blocked, memory: b.memory(), time: b.clock}
+	k := -1
+	for _, s := range steps {
+		x := exposure{index: b.exposures, blocked: b.blocked, memory: b.memory(), time: b.clock}
+		b.advance(s.pattern, s.period)
+		if s.silent {
+			continue
+		}
+		k++
+		x.position = k
 		if b.faults != nil {
 			x.fault = b.faults(Exposure{Index: b.exposures, Run: b.runs, Position: k, Of: len(patterns)})
 		}
 		b.exposures++
-		b.advance(patterns[k], period)
 		switch x.fault.Kind {
 		case LoseTrigger:
 			continue
@@ -154,7 +182,7 @@ func (b *Bench) play(patterns []*slm.Pattern, period time.Duration) {
 		x.pattern = seen[max(0, k-b.config.FrameDelay)]
 		taken = append(taken, x)
 		if x.fault.Kind == ExtraTrigger {
-			x.fault, x.index, x.time = Fault{}, b.exposures, x.time+period/2
+			x.fault, x.index, x.time = Fault{}, b.exposures, x.time+s.period/2
 			b.exposures++
 			taken = append(taken, x)
 		}

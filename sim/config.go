@@ -70,6 +70,10 @@ type Config struct {
 	Readout    time.Duration
 	FrameDelay int
 
+	// Report and Restart are what a report on the USB and the start of a sequence take on the clock
+	// of the bench's board (Bench.Board), and so on the bench's. The plain DMD takes no time.
+	Report, Restart time.Duration
+
 	// Stamp writes the position in the run and the hash of the pattern into the first 24
 	// pixels of each frame (ReadStamp), for tests of who belongs to whom; regions of
 	// interest must be at least 24 pixels wide then.
@@ -129,6 +133,8 @@ func (c Config) Check() error {
 		{"reference curvature (rad)", c.ReferenceCurvature, -100, 100},
 		{"cut of the reference", c.ReferenceCut, 0, 1},
 		{"mean electrons", c.MeanElectrons, 1e-3, 1e9},
+		{"time of a report (s)", c.Report.Seconds(), 0, 1},
+		{"time of a restart (s)", c.Restart.Seconds(), 0, 60},
 		{"phase drift (rad/s)", c.PhaseDrift, -1e9, 1e9},
 		{"phase jitter (rad)", c.PhaseJitter, 0, 100},
 		{"fan jitter (rad)", c.FanJitter, 0, 100},

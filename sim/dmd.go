@@ -84,15 +84,17 @@ func (d *DMD) Play(ctx context.Context, r slm.Run) error {
 	if err := d.info.Check(r); err != nil {
 		return err
 	}
-	patterns := make([]*slm.Pattern, len(r.Order))
+	period := max(r.Period, d.info.MinPeriod)
+	patterns, steps := make([]*slm.Pattern, len(r.Order)), make([]step, len(r.Order))
 	for k, slot := range r.Order {
 		if d.slots[slot] == nil {
 			return fmt.Errorf("cannot play on %s: slot %d at position %d was never loaded: %w", d.info.Serial, slot, k, slm.ErrInput)
 		}
 		patterns[k] = d.slots[slot]
+		steps[k] = step{pattern: patterns[k], period: period}
 	}
 	d.shown, d.lastRun = len(patterns), patterns
-	d.bench.play(patterns, max(r.Period, d.info.MinPeriod))
+	d.bench.play(steps)
 	return nil
 }
 

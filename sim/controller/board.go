@@ -30,10 +30,6 @@ type Config struct {
 	// at once, or what the clock has passed. It is called under the board's lock, must
 	// not call the board, and may keep the slice and the patterns but not write to them.
 	Show func([]Exposure)
-
-	// Fault is asked what goes wrong with each transfer; nil: nothing. It is called under the
-	// board's lock.
-	Fault func(Transfer) FaultKind
 }
 
 // Quirks are what users and other programs report of boards. A zero Quirks is a board
@@ -74,6 +70,7 @@ type Board struct {
 	pulled    bool
 	hung      bool
 	wake      chan struct{} // closed when something changed for those who wait
+	faults    func(Transfer) FaultKind
 	transfers int
 	pending   [][reportSize]byte // reply not collected yet
 	in        collector
@@ -237,10 +234,10 @@ func (b *Board) transfer(ctx context.Context, t *Transfer) (FaultKind, error) {
 	}
 	t.Index = b.transfers
 	b.transfers++
-	if b.config.Fault == nil {
+	if b.faults == nil {
 		return NoFault, nil
 	}
-	fault := b.config.Fault(*t)
+	fault := b.faults(*t)
 	switch fault {
 	case Stall:
 		return fault, fmt.Errorf("cannot %s %s: the endpoint stalls: %w", what, b.name(), slm.ErrProtocol)

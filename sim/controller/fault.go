@@ -38,6 +38,14 @@ type Transfer struct {
 	Report [reportSize]byte
 }
 
+// SetFaults installs the hook that decides what goes wrong; nil removes it. It is called
+// for each transfer, under the board's lock, and must not call the board.
+func (b *Board) SetFaults(hook func(Transfer) FaultKind) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.faults = hook
+}
+
 // spoil changes a report as the fault says. Faults of replies leave reports to the board
 // as they are.
 func (k FaultKind) spoil(t *Transfer) {

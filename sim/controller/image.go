@@ -31,7 +31,7 @@ type memory struct {
 	halves [][]*planes // of each controller and image; nil: nothing was loaded
 	loads  []load      // of each controller
 	black  *slm.Pattern
-	splash *planes // what the memory holds before anything is loaded
+	splash *slm.Pattern // what the memory holds before anything is loaded; made when it shows
 	shown  map[place]*slm.Pattern
 }
 
@@ -45,7 +45,7 @@ type load struct {
 func newMemory(d DMD) memory {
 	m := memory{
 		loads: make([]load, d.Controllers),
-		black: slm.NewPattern(d.Geometry), splash: splash(d.half()),
+		black: slm.NewPattern(d.Geometry),
 		shown: map[place]*slm.Pattern{},
 	}
 	for range d.Controllers {
@@ -55,18 +55,14 @@ func newMemory(d DMD) memory {
 }
 
 // splash is a start-up picture: stripes, which no layout of features makes.
-func splash(g slm.Geometry) *planes {
+func splash(g slm.Geometry) *slm.Pattern {
 	p := slm.NewPattern(g)
 	for v := range g.Height {
 		for u := range g.Width {
 			p.Set(u, v, (u+2*v)%5 == 0)
 		}
 	}
-	all := new(planes)
-	for k := range all {
-		all[k] = p
-	}
-	return all
+	return p
 }
 
 // forget drops what was worked out of the memory's content.
@@ -174,18 +170,23 @@ func (b *Board) mirrors(image, bit int) *slm.Pattern {
 	}
 	var p *slm.Pattern
 	for c, images := range m.halves {
-		half := images[image]
-		if half == nil {
+		var half *slm.Pattern
+		if images[image] != nil {
+			half = images[image][bit]
+		} else {
+			if m.splash == nil {
+				m.splash = splash(b.dmd.half())
+			}
 			half = m.splash
 		}
 		if len(m.halves) == 1 {
-			p = half[bit]
+			p = half
 			break
 		}
 		if p == nil {
 			p = slm.NewPattern(b.dmd.Geometry)
 		}
-		paste(p, half[bit], c*b.dmd.half().Width)
+		paste(p, half, c*b.dmd.half().Width)
 	}
 	p = b.orient(p)
 	m.shown[at] = p
