@@ -16,10 +16,11 @@ var reasons = map[string]string{
 	"github.com/schollz/progressbar/v3":  "opuctl: a progress bar with time left on every terminal",
 	"github.com/spf13/cobra":             "opuctl: commands, flags, help and completion as users know them",
 	"golang.org/x/term":                  "opuctl: whether a stream is a terminal, on every system",
-	"google.golang.org/protobuf":         "the wire format of protocol buffers, for ONNX files",
+	"google.golang.org/protobuf":         "the wire format of protocol buffers, for ONNX files and gRPC",
 	"gonum.org/v1/gonum":                 "Fourier transforms, matrix products, eigenvalues, distributions; all pure Go",
 	"gonum.org/v1/netlib":                "OpenBLAS behind gonum's interface, with -tags openblas only",
 	"gonum.org/v1/plot":                  "learning curves and pictures with axes",
+	"google.golang.org/grpc":             "opud: the Open Inference Protocol for clients that speak gRPC",
 	"honnef.co/go/tools/cmd/staticcheck": "the linter, the same version for everyone",
 }
 

@@ -76,6 +76,18 @@ func (h *hold) take(bytes int64) error {
 	return nil
 }
 
+// give gives back some of what was taken.
+func (h *hold) give(bytes int64) {
+	b := h.of
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	h.bytes -= bytes
+	b.used.bytes -= bytes
+	mine := b.users[h.user]
+	mine.bytes -= bytes
+	b.users[h.user] = mine
+}
+
 // release gives back what the request has. It must be called once.
 func (h *hold) release() {
 	b := h.of

@@ -33,8 +33,8 @@ func (s *Server) about(p *peer) oip.ServerMetadata {
 	return m
 }
 
-// list is KServe's.
-func (s *Server) list(w http.ResponseWriter, _ *http.Request) error {
+// names is KServe's list of models.
+func (s *Server) names(w http.ResponseWriter, _ *http.Request) error {
 	return writeJSON(w, map[string][]string{"models": s.modelNames()})
 }
 
@@ -62,17 +62,22 @@ func (s *Server) modelMetadata(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	return writeJSON(w, s.describe(m))
+}
+
+// describe is a model's metadata.
+func (s *Server) describe(m *model) oip.ModelMetadata {
 	name, datatype, shape := s.input(m)
 	properties := map[string]string{"epoch": s.o.OPU.Epoch(), "device": s.o.Device}
 	if s.o.Simulated != "" {
 		properties["simulated"] = s.o.Simulated
 	}
-	return writeJSON(w, oip.ModelMetadata{
+	return oip.ModelMetadata{
 		Name: m.name, Versions: []string{s.version}, Platform: platform,
 		Inputs:     []oip.TensorMetadata{{Name: name, Datatype: datatype, Shape: append([]int{-1}, shape...)}},
 		Outputs:    []oip.TensorMetadata{{Name: "y", Datatype: oip.FP32, Shape: append([]int{-1}, m.outputShape(s.outputs)...)}},
 		Properties: properties,
-	})
+	}
 }
 
 func (s *Server) modelConfig(w http.ResponseWriter, r *http.Request) error {
@@ -80,16 +85,24 @@ func (s *Server) modelConfig(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	return writeJSON(w, s.configure(m))
+}
+
+// configure is a model's configuration.
+func (s *Server) configure(m *model) oip.ModelConfig {
 	name, datatype, shape := s.input(m)
-	return writeJSON(w, oip.ModelConfig{
+	return oip.ModelConfig{
 		Name: m.name, Platform: platform, Backend: backend, MaxBatchSize: s.maxBatch(m),
 		Input:      []oip.TensorConfig{{Name: name, DataType: "TYPE_" + datatype, Dims: shape}},
 		Output:     []oip.TensorConfig{{Name: "y", DataType: "TYPE_" + oip.FP32, Dims: m.outputShape(s.outputs)}},
 		Parameters: map[string]oip.StringValue{"epoch": {Value: s.o.OPU.Epoch()}},
-	})
+	}
 }
 
-func (s *Server) index(w http.ResponseWriter, _ *http.Request) error {
+func (s *Server) index(w http.ResponseWriter, _ *http.Request) error { return writeJSON(w, s.list()) }
+
+// list is the models and their states.
+func (s *Server) list() []oip.ModelIndex {
 	index := []oip.ModelIndex{}
 	for _, m := range s.models {
 		entry := oip.ModelIndex{Name: m.name, Version: s.version, State: oip.Ready}
@@ -98,5 +111,5 @@ func (s *Server) index(w http.ResponseWriter, _ *http.Request) error {
 		}
 		index = append(index, entry)
 	}
-	return writeJSON(w, index)
+	return index
 }

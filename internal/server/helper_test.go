@@ -98,7 +98,9 @@ type door struct {
 type house struct {
 	server      *server.Server
 	socket, tcp *door
-	path        string
+	path        string // of the socket
+	grpcSocket  string // targets of gRPC clients
+	grpcTCP     string
 	stop        func() error
 }
 
@@ -126,14 +128,22 @@ func startAt(t testing.TB, address string, o server.Options) *house {
 	if err != nil {
 		t.Fatal(err)
 	}
+	grpcSocket, err := server.ListenSocket(path+"-grpc", 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	grpcTCP, err := server.ListenTCP("127.0.0.1:0", nil, true)
+	if err != nil {
+		t.Fatal(err)
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	served := make(chan error, 1)
-	go func() { served <- s.Serve(ctx, socket, tcp) }()
+	go func() { served <- s.Serve(ctx, socket, tcp, server.ForGRPC(grpcSocket), server.ForGRPC(grpcTCP)) }()
 	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, "unix", path)
 	}
 	h := &house{
-		server: s, path: path,
+		server: s, path: path, grpcSocket: "unix://" + path + "-grpc", grpcTCP: grpcTCP.Addr().String(),
 		socket: &door{t, &http.Client{Transport: &http.Transport{DialContext: dial}}, "http://opu", http.Header{}},
 		tcp:    &door{t, &http.Client{Transport: &http.Transport{}}, "http://" + tcp.Addr().String(), http.Header{"Authorization": {"Bearer " + token}}},
 	}

@@ -23,20 +23,30 @@ var (
 // ask is an inference request as a transport hands it over. HTTP and gRPC make one
 // each; what follows is the same for both.
 type ask struct {
-	peer  *peer
-	model string
-	// version that is wanted; empty: the one that is there
-	version string
-	size    int64                        // bytes that reading takes at most, those of x apart
-	read    func() (*oip.Request, error) // called once, when there is room
+	peer    *peer
+	hold    *hold // has room for what is read, that for x and y apart; compute gives it back
+	model   string
+	version string                       // empty: the one that is there
+	read    func() (*oip.Request, error) // called at most once
 }
 
 // result is what a request is answered with. Its memory is the server's until it is
 // released.
 type result struct {
 	oip.Response
-	release func()
+	buffer *[]byte
+	hold   *hold
+	s      *Server
 }
+
+// release gives the memory back. It must be called once, or abandon.
+func (r *result) release() {
+	r.s.buffers.Put(r.buffer)
+	r.hold.release()
+}
+
+// abandon is release while something may still read the memory.
+func (r *result) abandon() { r.hold.release() }
 
 // job is an inference request that was agreed to.
 type job struct {
@@ -71,9 +81,16 @@ func (s *Server) infer(w http.ResponseWriter, r *http.Request) (err error) {
 	connection := http.NewResponseController(w) // on a connection without deadlines these do nothing
 	header := r.Header.Get(oip.HeaderLength)
 	limits := oip.Limits{JSON: s.o.Limits.JSON, Body: s.o.Limits.Body}
+	h, err := s.budget.enter(peerOf(r).user)
+	if err != nil {
+		return err
+	}
+	if err := h.take(limits.Memory(r.ContentLength, header)); err != nil {
+		h.release()
+		return err
+	}
 	result, err := s.compute(r.Context(), ask{
-		peer: peerOf(r), model: r.PathValue("name"), version: r.PathValue("version"),
-		size: limits.Memory(r.ContentLength, header),
+		peer: peerOf(r), hold: h, model: r.PathValue("name"), version: r.PathValue("version"),
 		read: func() (*oip.Request, error) {
 			connection.SetReadDeadline(time.Now().Add(bodyTimeout))
 			body := &ending{r.Body, func() { connection.SetReadDeadline(time.Time{}) }}
@@ -107,7 +124,12 @@ func (e *ending) Read(p []byte) (int, error) {
 }
 
 // compute does what was asked for, and counts it.
-func (s *Server) compute(ctx context.Context, a ask) (_ *result, err error) {
+func (s *Server) compute(ctx context.Context, a ask) (done *result, err error) {
+	defer func() {
+		if done == nil { // or there was a panic
+			a.hold.release()
+		}
+	}()
 	m, err := s.find(a.model, a.version)
 	if err != nil {
 		return nil, err
@@ -119,19 +141,6 @@ func (s *Server) compute(ctx context.Context, a ask) (_ *result, err error) {
 		m.stats.count(t, err != nil)
 	}()
 	if err := s.usable(m); err != nil {
-		return nil, err
-	}
-	h, err := s.budget.enter(a.peer.user)
-	if err != nil {
-		return nil, err
-	}
-	release := h.release
-	defer func() {
-		if err != nil {
-			release()
-		}
-	}()
-	if err := h.take(a.size); err != nil {
 		return nil, err
 	}
 	request, err := a.read()
@@ -149,7 +158,7 @@ func (s *Server) compute(ctx context.Context, a ask) (_ *result, err error) {
 	if j.direct() {
 		size = 0
 	}
-	if err := h.take(int64(j.rows)*int64(s.inputs) + int64(j.rawSize) + int64(size)); err != nil {
+	if err := a.hold.take(int64(j.rows)*int64(s.inputs) + int64(j.rawSize) + int64(size)); err != nil {
 		return nil, err
 	}
 	x, err := s.read(j)
@@ -159,10 +168,11 @@ func (s *Server) compute(ctx context.Context, a ask) (_ *result, err error) {
 	t.input = time.Since(start)
 
 	buffer := s.buffer(size)
-	release = func() {
-		s.buffers.Put(buffer)
-		h.release()
-	}
+	defer func() {
+		if err != nil {
+			s.buffers.Put(buffer)
+		}
+	}()
 	y := *buffer
 	if err := s.project(ctx, j, x, y, &t); err != nil {
 		return nil, err
@@ -175,7 +185,7 @@ func (s *Server) compute(ctx context.Context, a ask) (_ *result, err error) {
 	return &result{oip.Response{
 		Model: m.name, Version: s.version, ID: request.ID, Parameters: s.facts(t),
 		Name: "y", Shape: append([]int{j.rows}, m.outputShape(j.count)...), Shared: j.out != nil, Binary: j.binary, Data: y,
-	}, release}, nil
+	}, buffer, a.hold, s}, nil
 }
 
 // agree checks a request against the model, and its sizes against the limits.

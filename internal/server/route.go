@@ -9,6 +9,8 @@ import (
 	"slices"
 	"sync"
 
+	"google.golang.org/grpc/codes"
+
 	"github.com/light-in-the-loop/opu/driver"
 	"github.com/light-in-the-loop/opu/internal/oip"
 	"github.com/light-in-the-loop/opu/internal/queue"
@@ -35,7 +37,7 @@ func (s *Server) routes() http.Handler {
 	open("/v2/health/ready", "GET", s.healthReady)
 	closed("/v2", "GET", s.metadata)
 	closed("/v2/{$}", "GET", s.metadata)
-	closed("/v2/models", "GET", s.list)
+	closed("/v2/models", "GET", s.names)
 	closed("/v2/models/stats", "GET", s.allStatistics)
 	closed("/v2/repository/index", "POST", s.index)
 	for _, path := range []string{"/v2/models/{name}", "/v2/models/{name}/versions/{version}"} {
@@ -105,33 +107,43 @@ type refusal struct {
 	err    error
 	status int
 	code   string
+	rpc    codes.Code
 }
 
 // refusalsOf errors; the first that fits. What is not here is the server's own fault.
 var refusalsOf = []refusal{
-	{errOtherMatrix, http.StatusNotFound, "other_matrix"},
-	{errUnknown, http.StatusNotFound, "not_found"},
-	{errMethod, http.StatusMethodNotAllowed, "wrong_method"},
-	{errNoToken, http.StatusUnauthorized, "no_token"},
-	{errForeign, http.StatusForbidden, "foreign"},
-	{errForbidden, http.StatusForbidden, "forbidden"},
-	{shm.ErrAccess, http.StatusForbidden, "forbidden"},
-	{shm.ErrKey, http.StatusBadRequest, "bad_request"},
-	{shm.ErrRange, http.StatusBadRequest, "bad_request"},
-	{shm.ErrClosed, http.StatusBadRequest, "bad_request"},
-	{shm.ErrFull, http.StatusBadRequest, "bad_request"},
-	{shm.ErrSystem, http.StatusNotImplemented, "not_here"},
-	{oip.ErrTooLarge, http.StatusRequestEntityTooLarge, "too_large"},
-	{errEncoding, http.StatusUnsupportedMediaType, "compressed"},
-	{oip.ErrRequest, http.StatusBadRequest, "bad_request"},
-	{driver.ErrInput, http.StatusBadRequest, "bad_request"},
-	{errNotHere, http.StatusNotImplemented, "not_here"},
-	{errLeased, http.StatusServiceUnavailable, "leased"},
-	{errBusy, http.StatusServiceUnavailable, "busy"},
-	{queue.ErrFull, http.StatusServiceUnavailable, "busy"},
-	{errTimeout, http.StatusServiceUnavailable, "timeout"},
-	{driver.ErrMatrixLost, http.StatusServiceUnavailable, "matrix_lost"},
-	{queue.ErrClosed, http.StatusServiceUnavailable, "ending"},
+	{errOtherMatrix, http.StatusNotFound, "other_matrix", codes.NotFound},
+	{errUnknown, http.StatusNotFound, "not_found", codes.NotFound},
+	{errMethod, http.StatusMethodNotAllowed, "wrong_method", codes.Unimplemented},
+	{errNoToken, http.StatusUnauthorized, "no_token", codes.Unauthenticated},
+	{errForeign, http.StatusForbidden, "foreign", codes.PermissionDenied},
+	{errForbidden, http.StatusForbidden, "forbidden", codes.PermissionDenied},
+	{shm.ErrAccess, http.StatusForbidden, "forbidden", codes.PermissionDenied},
+	{shm.ErrKey, http.StatusBadRequest, "bad_request", codes.InvalidArgument},
+	{shm.ErrRange, http.StatusBadRequest, "bad_request", codes.InvalidArgument},
+	{shm.ErrClosed, http.StatusBadRequest, "bad_request", codes.InvalidArgument},
+	{shm.ErrFull, http.StatusBadRequest, "bad_request", codes.InvalidArgument},
+	{shm.ErrSystem, http.StatusNotImplemented, "not_here", codes.Unimplemented},
+	{oip.ErrTooLarge, http.StatusRequestEntityTooLarge, "too_large", codes.ResourceExhausted},
+	{errEncoding, http.StatusUnsupportedMediaType, "compressed", codes.Unimplemented},
+	{errExists, http.StatusBadRequest, "exists", codes.AlreadyExists},
+	{oip.ErrRequest, http.StatusBadRequest, "bad_request", codes.InvalidArgument},
+	{driver.ErrInput, http.StatusBadRequest, "bad_request", codes.InvalidArgument},
+	{errNotHere, http.StatusNotImplemented, "not_here", codes.Unimplemented},
+	{errLeased, http.StatusServiceUnavailable, "leased", codes.Unavailable},
+	{errBusy, http.StatusServiceUnavailable, "busy", codes.Unavailable},
+	{queue.ErrFull, http.StatusServiceUnavailable, "busy", codes.Unavailable},
+	{errTimeout, http.StatusServiceUnavailable, "timeout", codes.Unavailable},
+	{driver.ErrMatrixLost, http.StatusServiceUnavailable, "matrix_lost", codes.Unavailable},
+	{queue.ErrClosed, http.StatusServiceUnavailable, "ending", codes.Unavailable},
+}
+
+// refusalOf finds an error's.
+func refusalOf(err error) refusal {
+	if i := slices.IndexFunc(refusalsOf, func(known refusal) bool { return errors.Is(err, known.err) }); i >= 0 {
+		return refusalsOf[i]
+	}
+	return refusal{err, http.StatusInternalServerError, "device", codes.Internal}
 }
 
 // refusals counts answers that are errors, by status.
@@ -155,10 +167,7 @@ func (s *Server) refuse(w http.ResponseWriter, r *http.Request, err error) {
 		s.o.Log.Debug("client gone", "path", r.URL.Path)
 		return
 	}
-	as := refusal{err, http.StatusInternalServerError, "device"}
-	if i := slices.IndexFunc(refusalsOf, func(known refusal) bool { return errors.Is(err, known.err) }); i >= 0 {
-		as = refusalsOf[i]
-	}
+	as := refusalOf(err)
 	s.refused.count(as.status)
 	h := w.Header()
 	switch as.status {

@@ -1,5 +1,5 @@
-// Package server is the OPU as a service: the Open Inference Protocol over HTTP, on a
-// Unix socket and on TCP.
+// Package server is the OPU as a service: the Open Inference Protocol over HTTP and
+// gRPC, on Unix sockets and on TCP.
 //
 //	s, err := server.New(server.Options{OPU: opu, Token: token})
 //	err = s.Serve(ctx, socket, tcp) // until ctx ends; then what was begun is finished
@@ -201,9 +201,14 @@ func (s *Server) Serve(ctx context.Context, listeners ...net.Listener) error {
 	go s.record(run)
 
 	failed := make(chan error, len(listeners))
+	g := s.newGRPC()
 	for _, l := range listeners {
+		serve := h.Serve
+		if _, is := l.(grpcListener); is {
+			serve = g.Serve
+		}
 		go func() {
-			if err := h.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+			if err := serve(l); err != nil && !errors.Is(err, http.ErrServerClosed) {
 				failed <- fmt.Errorf("cannot serve on %s: %w", l.Addr(), err)
 			}
 		}()
@@ -216,10 +221,13 @@ func (s *Server) Serve(ctx context.Context, listeners ...net.Listener) error {
 	close(s.closing)
 	drain, done := context.WithTimeout(run, drainTimeout)
 	defer done()
+	var calls sync.WaitGroup
+	calls.Go(func() { stopGRPC(drain, g) })
 	if h.Shutdown(drain) != nil {
 		h.Close()
 		stop()
 	}
+	calls.Wait()
 	s.queue.Close()
 	defer s.regions.close()
 	select {
