@@ -8,23 +8,30 @@ import (
 	"github.com/light-in-the-loop/opu/driver"
 )
 
-// A look is shared for a second, and longer if looks take long.
+// A look is shared for a second, and longer if others compute and looks take long.
 func TestFreshLook(t *testing.T) {
 	for _, c := range []struct {
 		age, took time.Duration
+		computing bool
 		want      bool
 	}{
-		{900 * time.Millisecond, 10 * time.Millisecond, true},
-		{1100 * time.Millisecond, 10 * time.Millisecond, false},
-		{3900 * time.Millisecond, 200 * time.Millisecond, true}, // 5 % of the time
-		{4100 * time.Millisecond, 200 * time.Millisecond, false},
+		{900 * time.Millisecond, 100 * time.Millisecond, false, true},
+		{1100 * time.Millisecond, 100 * time.Millisecond, false, false},
+		{900 * time.Millisecond, time.Millisecond, true, true},
+		{1100 * time.Millisecond, time.Millisecond, true, false},
+		{4900 * time.Millisecond, 100 * time.Millisecond, true, true}, // 2 % of the time
+		{5100 * time.Millisecond, 100 * time.Millisecond, true, false},
 	} {
-		l := &look{at: time.Now().Add(-c.age), took: c.took}
-		if l.fresh() != c.want {
-			t.Errorf("%v after a look that took %v: fresh is %t", c.age, c.took, !c.want)
+		l := &look{at: time.Now().Add(-c.age), took: c.took, projections: 5}
+		projections := uint64(5)
+		if c.computing {
+			projections++
+		}
+		if l.fresh(projections) != c.want {
+			t.Errorf("%v after a look that took %v, while others compute (%t): fresh is %t", c.age, c.took, c.computing, !c.want)
 		}
 	}
-	if (*look)(nil).fresh() {
+	if (*look)(nil).fresh(0) {
 		t.Error("no look is fresh")
 	}
 }

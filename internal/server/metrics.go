@@ -52,6 +52,7 @@ func (s *Server) metrics(w http.ResponseWriter, _ *http.Request) error {
 		m.one("opu_"+c.name+"_total", "counter", c.help, float64(c.value))
 	}
 	m.one("opu_device_busy_seconds_total", "counter", "Time that batches took.", seconds(st.Queue.Busy))
+	m.one("opu_device_looked_at_seconds_total", "counter", "Time that looks for people took.", seconds(time.Duration(s.views.took.Load())))
 	m.one("opu_queue_requests", "gauge", "Requests waiting or under way.", float64(st.Queue.Requests))
 	m.one("opu_queue_rows", "gauge", "Rows waiting.", float64(st.Queue.Rows))
 	m.one("opu_memory_bytes", "gauge", "Memory of requests under way.", float64(st.Memory))

@@ -240,7 +240,6 @@ type viewData struct {
 	Mean      float64
 	Saturated float64 // share of pixels
 	Health    float64
-	Every     time.Duration // between looks
 	Bars      []bar
 }
 
@@ -250,7 +249,7 @@ func (s *Server) viewData(r *http.Request) (d *viewData) {
 		full := 1<<l.BitDepth - 1
 		d = &viewData{
 			Number: l.number, At: l.at, Width: l.Width, Height: l.Height, Full: full, Mean: l.Mean, Saturated: l.Saturated,
-			Health: l.Drift.Health, Every: max(freshView, viewShare*l.took).Round(100 * time.Millisecond), Bars: histogram(l.Frame, full),
+			Health: l.Drift.Health, Bars: histogram(l.Frame, full),
 		}
 		return nil
 	})

@@ -4,6 +4,8 @@ import (
 	"context"
 	"os"
 	"os/exec"
+	"regexp"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -15,6 +17,7 @@ import (
 	"github.com/chromedp/chromedp"
 
 	"github.com/light-in-the-loop/opu/calib"
+	"github.com/light-in-the-loop/opu/internal/bench"
 	"github.com/light-in-the-loop/opu/internal/server"
 )
 
@@ -239,4 +242,70 @@ func TestPageWithoutScript(t *testing.T) {
 	}
 	b.shoot("no-script")
 	b.run(chromedp.Click(`form[action="/page/sign-out"] button`), chromedp.WaitReady("#token"))
+}
+
+// BenchmarkWatched says what a page that is open costs those who compute: projections a
+// second over the socket, on the simulated bench "good" (256 x 256 pixels), without and
+// with somebody who looks as the page does.
+func BenchmarkWatched(b *testing.B) {
+	c, err := bench.Fit("good", 1, inputs, outputs)
+	if err != nil {
+		b.Fatal(err)
+	}
+	good, err := bench.Open(b.Context(), c, bench.Options{Features: inputs, Outputs: outputs, Seed: 1}, func(string) {})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer good.Close()
+	cal := good.OPU.Calibration()
+	h := start(b, server.Options{OPU: good.OPU, Calibration: cal,
+		View: func(ctx context.Context) (*calib.View, error) { return cal.View(ctx, good.Rig, 1) }})
+	x := randomRows(1, 64, -1)
+	project := func(d time.Duration) (rows int, took time.Duration) {
+		began := time.Now()
+		for ; time.Since(began) < d; rows += len(x) / inputs {
+			h.socket.infer("opu", x, "")
+		}
+		return rows, time.Since(began)
+	}
+	look := func(stop <-chan struct{}) {
+		for tick := time.NewTicker(time.Second); ; {
+			for _, path := range []string{"/page/view", "/page/frame.png", "/page/spectrum.png"} {
+				h.tcp.do("GET", path, nil)
+			}
+			select {
+			case <-tick.C:
+			case <-stop:
+				tick.Stop()
+				return
+			}
+		}
+	}
+	project(time.Second / 2)
+	var rows [2]int
+	var took [2]time.Duration
+	for b.Loop() {
+		for watched := range 2 {
+			stop := make(chan struct{})
+			var looking sync.WaitGroup
+			if watched == 1 {
+				looking.Go(func() { look(stop) })
+			}
+			n, d := project(5 * time.Second)
+			close(stop)
+			looking.Wait()
+			rows[watched], took[watched] = rows[watched]+n, took[watched]+d
+		}
+	}
+	_, _, metrics := h.socket.do("GET", "/metrics", nil)
+	looked := regexp.MustCompile(`(?m)^opu_device_looked_at_seconds_total (.*)$`).FindSubmatch(metrics)
+	if looked == nil {
+		b.Fatalf("the metrics do not say how long looks took: %s", metrics)
+	}
+	looks, _ := strconv.ParseFloat(string(looked[1]), 64)
+	alone, seen := float64(rows[0])/took[0].Seconds(), float64(rows[1])/took[1].Seconds()
+	b.ReportMetric(alone, "projections/s-alone")
+	b.ReportMetric(seen, "projections/s-watched")
+	b.ReportMetric(seen/alone, "watched/alone")
+	b.ReportMetric(100*looks/took[1].Seconds(), "%-of-the-time-looking")
 }

@@ -21,27 +21,36 @@ import (
 // look is one look at the rig, and what was drawn of it.
 type look struct {
 	*calib.View
-	number uint64 // counts up
-	at     time.Time
-	took   time.Duration     // of the device's time
-	drawn  map[string][]byte // by path; used by whoever has the turn
+	number      uint64 // counts up
+	at          time.Time
+	took        time.Duration     // of the device's time
+	projections uint64            // of all clients, until then
+	drawn       map[string][]byte // by path; used by whoever has the turn
 }
 
 // views keeps the last look at the rig, so that many who look cost no more than one.
 type views struct {
 	turn chan struct{}        // holds a value while somebody looks or draws
 	last atomic.Pointer[look] // nil: none yet
+	took atomic.Int64         // nanoseconds of the device's time, all together
 }
 
-// A look is good for a second, and for longer where looks take long: whoever watches
-// must not cost those who compute more than a twentieth of the device's time.
+// A look is good for a second. While others compute it is good for longer, so that
+// watching takes no more than a fiftieth of the device's time.
 const (
 	freshView = time.Second
-	viewShare = 20
+	viewShare = 50
 )
 
-func (l *look) fresh() bool {
-	return l != nil && time.Since(l.at) < max(freshView, viewShare*l.took)
+// fresh says whether a look is still good, at a count of projections.
+func (l *look) fresh(projections uint64) bool {
+	switch {
+	case l == nil:
+		return false
+	case projections == l.projections:
+		return time.Since(l.at) < freshView
+	}
+	return time.Since(l.at) < max(freshView, viewShare*l.took)
 }
 
 // withView calls f with a look at the rig: the last one while it is fresh, or if it has
@@ -58,7 +67,7 @@ func (s *Server) withView(r *http.Request, number uint64, f func(*look) error) e
 		return context.Cause(r.Context())
 	}
 	last := s.views.last.Load()
-	if last.fresh() || last != nil && last.number == number {
+	if last.fresh(s.o.OPU.Stats().Projections) || last != nil && last.number == number {
 		return f(last)
 	}
 	if err := s.leases.admit(r.URL.Query().Get("lease")); err != nil {
@@ -72,12 +81,13 @@ func (s *Server) withView(r *http.Request, number uint64, f func(*look) error) e
 		began := time.Now()
 		next.View, err = s.o.View(ctx)
 		next.took = time.Since(began)
+		s.views.took.Add(int64(next.took))
 		return err
 	})
 	if err != nil {
 		return err
 	}
-	next.at = time.Now()
+	next.at, next.projections = time.Now(), s.o.OPU.Stats().Projections
 	s.views.last.Store(next)
 	return f(next)
 }

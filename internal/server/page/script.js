@@ -45,7 +45,7 @@
     if (!gone) {
       gone = true;
       document.body.classList.add("gone");
-      $("gone").textContent = "opud does not answer since " + new Date(heard).toLocaleTimeString() +
+      $("gone").textContent = "opud does not answer since " + new Date(heard).toLocaleTimeString([], {hourCycle: "h23"}) +
         ". What stands below is from then. The page goes on by itself when opud is back.";
       $("gone").hidden = false;
       document.title = "OPU: no answer";
@@ -113,7 +113,7 @@
 
     // range is what there is, and a minute at least.
     const range = () => { const end = data[0].at(-1) ?? Date.now() / 1000; return [Math.min(data[0][0] ?? end, end - 60), end]; };
-    const clock = (t, options) => new Date(t * 1000).toLocaleTimeString([], options);
+    const clock = (t, options) => new Date(t * 1000).toLocaleTimeString([], {hourCycle: "h23", ...options});
 
     // value writes that under the cursor, else the last one.
     const value = write => (u, v, series, index) => {
