@@ -229,3 +229,57 @@ func TestPlug(t *testing.T) {
 		t.Errorf("a pending Read ends with %v", err)
 	}
 }
+
+// Each fault of a transfer is seen by the host as what it is, once.
+func TestFaults(t *testing.T) {
+	const question = "C0 07 02 00 0A 1A"
+	good := padded(unhex(t, "C0 07 01 00 01"))
+	for _, kind := range controller.FaultKinds() {
+		for _, in := range []bool{false, true} {
+			h := connect(t, small())
+			before := h.ask(question) // a reply that must not come again
+			if string(before) != string(good) {
+				t.Fatalf("reply % x", before)
+			}
+			armed := true
+			h.board.SetFaults(func(x controller.Transfer) controller.FaultKind {
+				if x.In == in && armed {
+					armed = false
+					return kind
+				}
+				return controller.NoFault
+			})
+			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+			reply := make([]byte, 64)
+			err := h.board.Write(ctx, padded(unhex(t, question)))
+			if err == nil {
+				err = h.board.Read(ctx, reply)
+			}
+			again := h.board.Read(ctx, make([]byte, 64))
+			cancel()
+			var want error
+			same := string(reply) == string(good)
+			switch {
+			case kind == controller.Stall:
+				want = slm.ErrProtocol
+			case kind == controller.Pull:
+				want = slm.ErrUnplugged
+			case kind == controller.Hang, kind == controller.Lose, kind == controller.Garbage && !in:
+				want = context.DeadlineExceeded
+			case in && kind == controller.Repeat:
+				if again != nil {
+					t.Errorf("a repeated reply did not come: %v", again)
+				}
+			case in && same:
+				t.Errorf("%v of a reply leaves it as it was", kind)
+			case !in && !same:
+				t.Errorf("%v of a report to the board: reply % x", kind, reply[:5])
+			}
+			if !errors.Is(err, want) || (err == nil) != (want == nil) {
+				t.Errorf("%v, in: %t: got %v, want %v", kind, in, err, want)
+			}
+			h.board.Plug()
+			h.expect(question, "C0 07 01 00 01")
+		}
+	}
+}
