@@ -24,6 +24,8 @@ var rules = []rule{
 		why: "a conformance suite holds for every device, so it knows none"},
 	{of: "camera/cameratest", may: []string{"camera", "helpers"},
 		why: "a conformance suite holds for every device, so it knows none"},
+	{of: "slm/dlpc900", may: []string{"slm", "helpers"},
+		why: "a driver fills its interface; what is shown, and why, is not its business"},
 	{of: "slm", may: []string{"helpers"},
 		why: "an interface that drags an implementation along can have only one"},
 	{of: "camera", may: []string{"helpers"},
