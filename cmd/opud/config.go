@@ -47,7 +47,16 @@ type config struct {
 		TokenFile      string `toml:"token_file" json:"token_file"`
 		TLSCertificate string `toml:"tls_certificate" json:"tls_certificate"`
 		TLSKey         string `toml:"tls_key" json:"tls_key"`
+		TLSClientCA    string `toml:"tls_client_ca" json:"tls_client_ca"`
+		GRPCSocket     string `toml:"grpc_socket" json:"grpc_socket"`
+		GRPC           string `toml:"grpc" json:"grpc"`
 	} `toml:"listen" json:"listen"`
+
+	SharedMemory struct {
+		Enabled bool   `toml:"enabled" json:"enabled"`
+		TCP     bool   `toml:"tcp" json:"tcp"`
+		Prefix  string `toml:"prefix" json:"prefix"`
+	} `toml:"shared_memory" json:"shared_memory"`
 
 	Limits struct {
 		Body      int `toml:"body" json:"body"`
@@ -220,6 +229,21 @@ func (c *config) check() error {
 	}
 	if (c.Listen.TLSCertificate == "") != (c.Listen.TLSKey == "") {
 		return bad("listen.tls_certificate", "certificate and key belong together")
+	}
+	if c.Listen.TLSClientCA != "" && c.Listen.TLSCertificate == "" {
+		return bad("listen.tls_client_ca", "certificates of clients are asked for over TLS only, which needs tls_certificate and tls_key")
+	}
+	if c.Listen.GRPCSocket == "" || c.Listen.GRPC == "" {
+		return bad("listen.grpc", "it is empty; it is an address, grpc_socket a path, and either may be none")
+	}
+	if c.Listen.GRPCSocket != none && c.Listen.GRPCSocket == c.Listen.Socket {
+		return bad("listen.grpc_socket", "it is the socket of HTTP; gRPC needs one of its own")
+	}
+	if c.SharedMemory.Prefix == "" || strings.Contains(c.SharedMemory.Prefix, "/") {
+		return bad("shared_memory.prefix", "%q is not the beginning of a name without slashes", c.SharedMemory.Prefix)
+	}
+	if c.SharedMemory.TCP && !c.SharedMemory.Enabled {
+		return bad("shared_memory.tcp", "it says something only where shared_memory.enabled is true")
 	}
 	if c.Listen.Socket == none && c.Listen.HTTP == none {
 		return bad("listen", "there is neither a socket nor TCP, so nobody could ask for anything")

@@ -3,6 +3,7 @@ package main
 import (
 	"crypto/rand"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -48,19 +49,27 @@ func (c *config) open(getenv func(string) string, log *slog.Logger) (d *doors, e
 			d.close()
 		}
 	}()
-	if c.Listen.Socket == "" || c.Listen.HTTP != none && c.Listen.TokenFile == "" && getenv("OPUD_TOKEN") == "" {
+	tcp := c.Listen.HTTP != none || c.Listen.GRPC != none
+	if c.Listen.Socket == "" || tcp && c.Listen.TokenFile == "" && getenv("OPUD_TOKEN") == "" {
 		if err := ownFolder(runtimedir.Folder(getenv)); err != nil {
 			return d, err
 		}
 	}
-	if c.Listen.Socket != none {
-		l, err := c.openSocket(c.socket(getenv))
+	asIs := func(l net.Listener) net.Listener { return l }
+	for _, socket := range []struct {
+		path, name string
+		wrap       func(net.Listener) net.Listener
+	}{{c.socket(getenv), "unix ", asIs}, {c.Listen.GRPCSocket, "grpc unix ", server.ForGRPC}} {
+		if socket.path == none {
+			continue
+		}
+		l, err := c.openSocket(socket.path)
 		if err != nil {
 			return d, err
 		}
-		d.add(l, "unix "+c.socket(getenv))
+		d.add(socket.wrap(l), socket.name+socket.path)
 	}
-	if c.Listen.HTTP == none {
+	if !tcp {
 		return d, nil
 	}
 	if d.token = getenv("OPUD_TOKEN"); d.token == "" {
@@ -72,21 +81,79 @@ func (c *config) open(getenv func(string) string, log *slog.Logger) (d *doors, e
 			return d, err
 		}
 		log.Info("TCP asks for the token", "file", file)
+	} else if len(d.token) < leastToken {
+		return d, fmt.Errorf("cannot use the token in OPUD_TOKEN: it has %d characters, %d are the least: %w", len(d.token), leastToken, errUsage)
 	}
-	var certificate *tls.Config
-	if c.Listen.TLSCertificate != "" {
-		pair, err := tls.LoadX509KeyPair(c.Listen.TLSCertificate, c.Listen.TLSKey)
-		if err != nil {
-			return d, fmt.Errorf("cannot use the certificate: %w: %w", err, errUsage)
-		}
-		certificate = &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}
-	}
-	l, err := server.ListenTCP(c.Listen.HTTP, certificate, d.token != "")
+	certificate, err := c.certificate()
 	if err != nil {
 		return d, err
 	}
-	d.add(l, "tcp "+l.Addr().String())
+	for _, door := range []struct {
+		address, name, protocol string
+		wrap                    func(net.Listener) net.Listener
+	}{{c.Listen.HTTP, "tcp ", "http/1.1", asIs}, {c.Listen.GRPC, "grpc tcp ", "h2", server.ForGRPC}} {
+		if door.address == none {
+			continue
+		}
+		config := certificate.Clone()
+		if config != nil {
+			config.NextProtos = []string{door.protocol}
+		}
+		l, err := server.ListenTCP(door.address, config, d.token != "")
+		if err != nil {
+			return d, err
+		}
+		d.add(door.wrap(l), door.name+l.Addr().String())
+	}
 	return d, nil
+}
+
+// certificate is what TLS needs; nil without one.
+func (c *config) certificate() (*tls.Config, error) {
+	if c.Listen.TLSCertificate == "" {
+		return nil, nil
+	}
+	pair, err := tls.LoadX509KeyPair(c.Listen.TLSCertificate, c.Listen.TLSKey)
+	if err != nil {
+		return nil, fmt.Errorf("cannot use the certificate: %w: %w", err, errUsage)
+	}
+	t := &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}
+	if c.Listen.TLSClientCA == "" {
+		return t, nil
+	}
+	text, err := os.ReadFile(c.Listen.TLSClientCA)
+	if err != nil {
+		return nil, fmt.Errorf("cannot use listen.tls_client_ca: %w: %w", err, errUsage)
+	}
+	t.ClientAuth, t.ClientCAs = tls.RequireAndVerifyClientCert, x509.NewCertPool()
+	if !t.ClientCAs.AppendCertsFromPEM(text) {
+		return nil, fmt.Errorf("cannot use listen.tls_client_ca: there is no certificate in %s: %w", c.Listen.TLSClientCA, errUsage)
+	}
+	return t, nil
+}
+
+// memory is who may use shared memory.
+func (c *config) memory() (server.SharedMemory, error) {
+	m := server.SharedMemory{Enabled: c.SharedMemory.Enabled, TCP: c.SharedMemory.TCP, Prefix: c.SharedMemory.Prefix}
+	if c.Listen.SocketGroup == "" {
+		return m, nil
+	}
+	var err error
+	m.Group, err = groupID(c.Listen.SocketGroup)
+	return m, err
+}
+
+// groupID is the number of a group.
+func groupID(name string) (int, error) {
+	group, err := user.LookupGroup(name)
+	if err != nil {
+		return 0, fmt.Errorf("cannot use listen.socket_group: %w: %w", err, errUsage)
+	}
+	id, err := strconv.Atoi(group.Gid)
+	if err != nil {
+		return 0, fmt.Errorf("cannot use listen.socket_group %s: its id is %q: %w", name, group.Gid, errUsage)
+	}
+	return id, nil
 }
 
 func (d *doors) add(l net.Listener, name string) {
@@ -98,18 +165,17 @@ func (c *config) openSocket(path string) (net.Listener, error) {
 	if err != nil {
 		return nil, err // check has seen that it is one
 	}
-	l, err := server.ListenSocket(path, fs.FileMode(mode))
-	if err != nil || c.Listen.SocketGroup == "" {
-		return l, err
-	}
-	group, err := user.LookupGroup(c.Listen.SocketGroup)
-	if err == nil {
-		var id int
-		if id, err = strconv.Atoi(group.Gid); err == nil {
-			err = os.Chown(path, -1, id)
+	group := -1
+	if c.Listen.SocketGroup != "" {
+		if group, err = groupID(c.Listen.SocketGroup); err != nil {
+			return nil, err
 		}
 	}
-	if err != nil {
+	l, err := server.ListenSocket(path, fs.FileMode(mode))
+	if err != nil || group < 0 {
+		return l, err
+	}
+	if err := os.Chown(path, -1, group); err != nil {
 		l.Close()
 		return nil, fmt.Errorf("cannot give %s to the group %s: %w", path, c.Listen.SocketGroup, err)
 	}

@@ -158,6 +158,10 @@ func serve(ctx context.Context, c *config, getenv func(string) string, log *slog
 	if err != nil {
 		return fmt.Errorf("%w: %w", err, errUsage)
 	}
+	memory, err := c.memory()
+	if err != nil {
+		return err
+	}
 	doors, err := c.open(getenv, log) // first: an address in use is found before the calibration
 	if err != nil {
 		return err
@@ -174,8 +178,8 @@ func serve(ctx context.Context, c *config, getenv func(string) string, log *slog
 	defer b.Close() // parks the mirrors
 	s, err := server.New(server.Options{
 		OPU: b.OPU, Model: c.Matrix.Model, Shutter: true, Token: doors.token, Version: version(), Simulated: c.Device.Sim, Log: log,
-		Device:      fmt.Sprintf("%s (%s), %s (%s)", b.Rig.SLM().Model, b.Rig.SLM().Serial, b.Rig.Camera().Model, b.Rig.Camera().Serial),
-		Limits:      server.Limits(c.Limits),
+		Device: fmt.Sprintf("%s (%s), %s (%s)", b.Rig.SLM().Model, b.Rig.SLM().Serial, b.Rig.Camera().Model, b.Rig.Camera().Serial),
+		Limits: server.Limits(c.Limits), SharedMemory: memory,
 		Calibration: b.OPU.Calibration(), Verdict: b.Verdict, Config: c,
 		View: func(ctx context.Context) (*calib.View, error) {
 			return b.OPU.Calibration().View(ctx, b.Rig, c.Device.Seed)

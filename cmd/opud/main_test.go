@@ -108,6 +108,10 @@ func TestExitCodes(t *testing.T) {
 	folder := t.TempDir()
 	wrong := filepath.Join(folder, "wrong.toml")
 	write(t, wrong, "[listen]\nhtpp = \"x\"\n")
+	grpc := filepath.Join(folder, "grpc.toml")
+	write(t, grpc, "[device]\nsim = \"ideal\"\n[listen]\nhttp = \"none\"\ngrpc = \"0.0.0.0:0\"\n")
+	group := filepath.Join(folder, "group.toml")
+	write(t, group, "[device]\nsim = \"ideal\"\n[listen]\nhttp = \"none\"\nsocket_group = \"no-such-group\"\n")
 	outside := environment("XDG_RUNTIME_DIR", folder)
 	for _, c := range []struct {
 		args string
@@ -122,6 +126,8 @@ func TestExitCodes(t *testing.T) {
 		{"-sim -outputs=2000000000", 2, "2000000000"},
 		{"-sim -http=0.0.0.0:0", 2, "TLS"},
 		{"-sim -http=none -socket=none", 2, "neither"},
+		{"-config=" + grpc, 2, "TLS"},
+		{"-config=" + group, 2, "no-such-group"},
 		{"-config=" + filepath.Join(folder, "missing"), 2, "missing"},
 		{"-config=" + wrong, 2, "line 2: there is no key listen.htpp"},
 		{"check-config " + wrong, 2, "line 2"},
@@ -166,20 +172,25 @@ func TestPrecedence(t *testing.T) {
 
 func TestConfigErrors(t *testing.T) {
 	for text, says := range map[string]string{
-		"[device]\nsim = 5":                         "line 2",
-		"a = 1\n\n[matrix]\n\ninputz = 1":           "line 1: there is no key a; line 5: there is no key matrix.inputz",
-		"[matrix":                                   "line 1",
-		"[matrix]\ninputs = -1":                     "matrix.inputs",
-		"[matrix]\nanchor = nan":                    "matrix.anchor",
-		"[matrix]\nmodel = \"Left\"":                "matrix.model",
-		"[matrix]\nmodel = \"left-real\"":           "-real",
-		"[matrix]\nlayout = \"spiral\"":             "matrix.layout",
-		"[matrix]\ndrift = \"on\"":                  "matrix.drift",
-		"[listen]\nsocket_mode = \"rw\"":            "listen.socket_mode",
-		"[listen]\ntls_key = \"key.pem\"":           "belong together",
-		"[limits]\nmemory = 5":                      "limits.memory",
-		"[limits]\nbatch_rows = -5":                 "limits.batch_rows",
-		"[limits]\nrequests = 99999999999999999999": "line 2",
+		"[device]\nsim = 5":                             "line 2",
+		"a = 1\n\n[matrix]\n\ninputz = 1":               "line 1: there is no key a; line 5: there is no key matrix.inputz",
+		"[matrix":                                       "line 1",
+		"[matrix]\ninputs = -1":                         "matrix.inputs",
+		"[matrix]\nanchor = nan":                        "matrix.anchor",
+		"[matrix]\nmodel = \"Left\"":                    "matrix.model",
+		"[matrix]\nmodel = \"left-real\"":               "-real",
+		"[matrix]\nlayout = \"spiral\"":                 "matrix.layout",
+		"[matrix]\ndrift = \"on\"":                      "matrix.drift",
+		"[listen]\nsocket_mode = \"rw\"":                "listen.socket_mode",
+		"[listen]\ntls_key = \"key.pem\"":               "belong together",
+		"[listen]\ntls_client_ca = \"ca.pem\"":          "over TLS only",
+		"[listen]\ngrpc = \"\"":                         "may be none",
+		"[listen]\nsocket = \"a\"\ngrpc_socket = \"a\"": "one of its own",
+		"[shared_memory]\nprefix = \"a/b\"":             "shared_memory.prefix",
+		"[shared_memory]\ntcp = true":                   "shared_memory.enabled",
+		"[limits]\nmemory = 5":                          "limits.memory",
+		"[limits]\nbatch_rows = -5":                     "limits.batch_rows",
+		"[limits]\nrequests = 99999999999999999999":     "line 2",
 	} {
 		path := filepath.Join(t.TempDir(), "opud.toml")
 		write(t, path, text)
