@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -11,7 +10,7 @@ import (
 	"crypto/x509/pkix"
 	"encoding/pem"
 	"fmt"
-	"io"
+	"log/slog"
 	"math/big"
 	"net"
 	"net/http"
@@ -29,7 +28,9 @@ import (
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
+	"github.com/light-in-the-loop/opu/driver"
 	"github.com/light-in-the-loop/opu/internal/oip/oippb"
+	"github.com/light-in-the-loop/opu/internal/server"
 )
 
 // authority signs certificates for a test, and writes them as PEM.
@@ -75,6 +76,15 @@ func (a *authority) pair(name string) tls.Certificate {
 	return pair
 }
 
+// idle is an OPU that nobody asks for anything.
+type idle struct{}
+
+func (idle) Shape() (int, int)                                  { return 1, 1 }
+func (idle) Epoch() string                                      { return "b-idle" }
+func (idle) Stats() driver.Stats                                { return driver.Stats{} }
+func (idle) Project(context.Context, []complex64, []int8) error { return nil }
+func (idle) Intensity(context.Context, []float32, []int8) error { return nil }
+
 // All doors that a file can name, with TLS and certificates of clients.
 func TestDoors(t *testing.T) {
 	folder := t.TempDir()
@@ -85,10 +95,6 @@ func TestDoors(t *testing.T) {
 	stranger := (&authority{t: t, folder: t.TempDir()}).pair("stranger")
 	file := filepath.Join(folder, "opud.toml")
 	write(t, file, fmt.Sprintf(`
-[device]
-sim = "ideal"
-[matrix]
-outputs = 100
 [listen]
 socket = "%[1]s/http.sock"
 http = "127.0.0.1:0"
@@ -101,29 +107,31 @@ grpc = "127.0.0.1:0"
 [shared_memory]
 enabled = true
 `, folder))
+	c, err := loadConfig([]string{"-config", file}, environment())
+	if err != nil {
+		t.Fatal(err)
+	}
+	doors, err := c.open(environment(), slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	memory, err := c.memory()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := server.New(server.Options{OPU: idle{}, Token: doors.token, SharedMemory: memory})
+	if err != nil {
+		t.Fatal(err)
+	}
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	stderr, log := io.Pipe()
-	code := make(chan int, 1)
-	go func() {
-		code <- run(ctx, []string{"-config", file}, environment(), io.Discard, log)
-		log.Close()
-	}()
-	lines := bufio.NewScanner(stderr)
-	var http1, http2 string
-	for http2 == "" && lines.Scan() {
-		t.Log(lines.Text())
-		if m := regexp.MustCompile(`msg=serving.*\[unix .*http.sock grpc unix .*grpc.sock tcp ([0-9.:]+) grpc tcp ([0-9.:]+)\]`).FindStringSubmatch(lines.Text()); m != nil {
-			http1, http2 = m[1], m[2]
-		}
+	served := make(chan error, 1)
+	go func() { served <- s.Serve(ctx, doors.listeners...) }()
+	m := regexp.MustCompile(`^unix .*http.sock, grpc unix .*grpc.sock, tcp ([0-9.:]+), grpc tcp ([0-9.:]+)$`).FindStringSubmatch(strings.Join(doors.names, ", "))
+	if m == nil {
+		t.Fatalf("the doors are %v", doors.names)
 	}
-	if http2 == "" {
-		t.Fatalf("it ended with code %d before it served", <-code)
-	}
-	go func() {
-		for lines.Scan() {
-		}
-	}()
+	http1, http2 := m[1], m[2]
 	secret, err := os.ReadFile(filepath.Join(folder, "token"))
 	if err != nil {
 		t.Fatal(err)
@@ -182,7 +190,7 @@ enabled = true
 		}
 	}
 	cancel()
-	if c := <-code; c != 0 {
-		t.Errorf("it ended with code %d", c)
+	if err := <-served; err != nil {
+		t.Error(err)
 	}
 }
