@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"os/signal"
 	"syscall"
 
@@ -58,6 +59,9 @@ func exitCode(err error) int {
 	}
 	if errors.Is(err, context.Canceled) {
 		return exitInterrupt
+	}
+	if command := (*exec.ExitError)(nil); errors.As(err, &command) && command.ExitCode() > 0 {
+		return command.ExitCode() // of the command that lease runs
 	}
 	if errors.Is(err, client.ErrBusy) {
 		return exitBusy
@@ -121,7 +125,8 @@ or leased to somebody else; 130 interrupted.`,
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage("%v", err) })
-	root.AddCommand(newTrain(), newInfer(), newExport(), newCalibrate(), newSelftest(), newDemodulate(), newProject(), newInspect(), newMap(), newMatrix())
+	root.AddCommand(newTrain(), newInfer(), newExport(), newCalibrate(), newSelftest(), newDemodulate(), newProject(), newInspect(), newMap(), newMatrix(),
+		newStatus(), newWatch(), newDevices(), newLease(), newStack())
 	return root
 }
 

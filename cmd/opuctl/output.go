@@ -102,3 +102,9 @@ func writableFile(path string) error {
 	}
 	return writable(filepath.Dir(path))
 }
+
+// exists says whether there is anything at a path.
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}

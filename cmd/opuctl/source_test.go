@@ -276,11 +276,6 @@ func TestDaemonGoes(t *testing.T) {
 	}
 }
 
-func exists(path string) bool {
-	_, err := os.Stat(path)
-	return err == nil
-}
-
 // Ctrl-C ends a projection through a daemon.
 func TestInterruptDaemon(t *testing.T) {
 	t.Chdir(t.TempDir())
