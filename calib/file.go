@@ -39,15 +39,21 @@ func (c *Calibration) Save(path string) error {
 	if err := c.Check(); err != nil {
 		return err
 	}
+	return atomicfile.Write(path, c.Write)
+}
+
+// Write writes the calibration in the format of Save.
+func (c *Calibration) Write(w io.Writer) error {
+	if err := c.Check(); err != nil {
+		return err
+	}
 	text, err := json.MarshalIndent(c, "", "\t")
 	if err != nil {
-		return fmt.Errorf("cannot save the calibration: %w", err)
+		return fmt.Errorf("cannot write the calibration: %w", err)
 	}
 	text = append(text, '\n')
-	return atomicfile.Write(path, func(w io.Writer) error {
-		_, err := fmt.Fprintf(w, "%s %d %x %d\n%s", magic, version, sha256.Sum256(text), len(text), text)
-		return err
-	})
+	_, err = fmt.Fprintf(w, "%s %d %x %d\n%s", magic, version, sha256.Sum256(text), len(text), text)
+	return err
 }
 
 // Load reads a calibration file. What is cut short, altered or of another version
@@ -65,7 +71,7 @@ func Load(path string) (*Calibration, error) {
 	return c, nil
 }
 
-// Read reads a calibration in the format of Save.
+// Read reads a calibration as Write writes it.
 func Read(r io.Reader) (*Calibration, error) {
 	in := bufio.NewReader(r)
 	head, err := in.ReadSlice('\n')

@@ -35,6 +35,9 @@ func (v Verdict) Err() error {
 	return fmt.Errorf("%s: %w", strings.Join(v.Reasons, "; "), ErrRefused)
 }
 
+// SaturatedCheck names the check of the share of saturated pixels with all mirrors on.
+const SaturatedCheck = "saturated share"
+
 // The two verdicts.
 const (
 	VerdictGood    = "good"
@@ -88,7 +91,7 @@ func (c *Calibration) Judge(f *Figures) Verdict {
 	least("distance of the carrier from its twin", band.FromTwin()/band.R, 2*(1-bandSlack), "radii",
 		"turn the reference beam's tilt away from the pixels' axes or diagonal, or close the aperture")
 	least("rho", c.Quality.Rho, leastRho, "", "raise the reference beam against the signal")
-	most("saturated share", math.Max(f.Saturated, c.Levels.Saturated), mostSaturated, "", "weaken the laser, or shorten the exposure")
+	most(SaturatedCheck, math.Max(f.Saturated, c.Levels.Saturated), mostSaturated, "", "weaken the laser, or shorten the exposure")
 	least("visibility of the fringes", c.Quality.Visibility, leastVisibility, "",
 		"bring the arms' lengths nearer to each other, damp vibrations, or shorten the exposure")
 	least("SNR", f.SNR, leastSNR, "dB", "raise the laser's power, or use fewer features")

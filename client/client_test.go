@@ -61,7 +61,7 @@ func (r *ready) Intensity(ctx context.Context, dst []float32, x []int8) error {
 func serve(t testing.TB, opu server.OPU, path string) (tcp string, stop func()) {
 	t.Helper()
 	_, shutter := opu.(*driver.OPU)
-	s, err := server.New(server.Options{OPU: opu, Token: token, Shutter: shutter})
+	s, err := server.New(server.Options{Matrix: &server.Matrix{OPU: opu}, Token: token, Shutter: shutter})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -35,7 +35,7 @@ func smallBench(t testing.TB, c sim.Config, features, outputs int, seed uint64) 
 // daemon serves a bench as opud does, on a Unix socket, until it is stopped.
 func daemon(t testing.TB, b *bench.Bench, o server.Options, path string) (stop func()) {
 	t.Helper()
-	o.OPU, o.Shutter, o.Calibration, o.Verdict = b.OPU, true, b.OPU.Calibration(), b.Verdict
+	o.Matrix, o.Shutter = &server.Matrix{OPU: b.OPU, Calibration: b.OPU.Calibration(), Verdict: b.Verdict}, true
 	o.Device, o.Version = "bench of the test", "1.2.3"
 	s, err := server.New(o)
 	if err != nil {

@@ -119,7 +119,7 @@ enabled = true
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := server.New(server.Options{OPU: idle{}, Token: doors.token, SharedMemory: memory})
+	s, err := server.New(server.Options{Matrix: &server.Matrix{OPU: idle{}}, Token: doors.token, SharedMemory: memory})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -177,12 +177,14 @@ func serve(ctx context.Context, c *config, getenv func(string) string, log *slog
 	}
 	defer b.Close() // parks the mirrors
 	s, err := server.New(server.Options{
-		OPU: b.OPU, Model: c.Matrix.Model, Shutter: true, Token: doors.token, Version: version(), Simulated: c.Device.Sim, Log: log,
+		Model: c.Matrix.Model, Shutter: true, Token: doors.token, Version: version(), Simulated: c.Device.Sim, Log: log,
 		Device: fmt.Sprintf("%s (%s), %s (%s)", b.Rig.SLM().Model, b.Rig.SLM().Serial, b.Rig.Camera().Model, b.Rig.Camera().Serial),
-		Limits: server.Limits(c.Limits), SharedMemory: memory,
-		Calibration: b.OPU.Calibration(), Verdict: b.Verdict, Config: c,
-		View: func(ctx context.Context) (*calib.View, error) {
-			return b.OPU.Calibration().View(ctx, b.Rig, c.Device.Seed)
+		Limits: server.Limits(c.Limits), SharedMemory: memory, Config: c,
+		Matrix: &server.Matrix{
+			OPU: b.OPU, Calibration: b.OPU.Calibration(), Verdict: b.Verdict,
+			View: func(ctx context.Context) (*calib.View, error) {
+				return b.OPU.Calibration().View(ctx, b.Rig, c.Device.Seed)
+			},
 		},
 	})
 	if err != nil {

@@ -92,4 +92,4 @@ func (s *Server) isToken(text string) bool {
 }
 
 // token is that of TCP; empty: there is none.
-func (s *Server) token() string { return s.o.Token }
+func (s *Server) token() string { return s.settings.Load().Token }

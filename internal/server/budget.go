@@ -11,12 +11,18 @@ var errBusy = errors.New("too much is under way")
 // budget is what requests under way may take of the server, of which a user may have
 // half: requests, and bytes.
 type budget struct {
+	mu       sync.Mutex
 	requests int
 	bytes    int64
+	used     part
+	users    map[string]part
+}
 
-	mu    sync.Mutex
-	used  part
-	users map[string]part
+// set changes how much there is; what was taken stays so.
+func (b *budget) set(requests int, bytes int64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.requests, b.bytes = requests, bytes
 }
 
 type part struct {

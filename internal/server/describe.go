@@ -58,22 +58,22 @@ func (s *Server) modelReady(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (s *Server) modelMetadata(w http.ResponseWriter, r *http.Request) error {
-	m, err := s.find(r.PathValue("name"), r.PathValue("version"))
+	m, matrix, err := s.findServed(r.PathValue("name"), r.PathValue("version"))
 	if err != nil {
 		return err
 	}
-	return writeJSON(w, s.describe(m))
+	return writeJSON(w, s.describe(m, matrix))
 }
 
 // describe is a model's metadata.
-func (s *Server) describe(m *model) oip.ModelMetadata {
+func (s *Server) describe(m *model, matrix *live) oip.ModelMetadata {
 	name, datatype, shape := s.input(m)
-	properties := map[string]string{"epoch": s.o.OPU.Epoch(), "device": s.o.Device}
+	properties := map[string]string{"epoch": matrix.OPU.Epoch(), "device": s.o.Device}
 	if s.o.Simulated != "" {
 		properties["simulated"] = s.o.Simulated
 	}
 	return oip.ModelMetadata{
-		Name: m.name, Versions: []string{s.version}, Platform: platform,
+		Name: m.name, Versions: []string{matrix.version}, Platform: platform,
 		Inputs:     []oip.TensorMetadata{{Name: name, Datatype: datatype, Shape: append([]int{-1}, shape...)}},
 		Outputs:    []oip.TensorMetadata{{Name: "y", Datatype: oip.FP32, Shape: append([]int{-1}, m.outputShape(s.outputs)...)}},
 		Properties: properties,
@@ -81,21 +81,21 @@ func (s *Server) describe(m *model) oip.ModelMetadata {
 }
 
 func (s *Server) modelConfig(w http.ResponseWriter, r *http.Request) error {
-	m, err := s.find(r.PathValue("name"), r.PathValue("version"))
+	m, matrix, err := s.findServed(r.PathValue("name"), r.PathValue("version"))
 	if err != nil {
 		return err
 	}
-	return writeJSON(w, s.configure(m))
+	return writeJSON(w, s.configure(m, matrix))
 }
 
 // configure is a model's configuration.
-func (s *Server) configure(m *model) oip.ModelConfig {
+func (s *Server) configure(m *model, matrix *live) oip.ModelConfig {
 	name, datatype, shape := s.input(m)
 	return oip.ModelConfig{
 		Name: m.name, Platform: platform, Backend: backend, MaxBatchSize: s.maxBatch(m),
 		Input:      []oip.TensorConfig{{Name: name, DataType: "TYPE_" + datatype, Dims: shape}},
 		Output:     []oip.TensorConfig{{Name: "y", DataType: "TYPE_" + oip.FP32, Dims: m.outputShape(s.outputs)}},
-		Parameters: map[string]oip.StringValue{"epoch": {Value: s.o.OPU.Epoch()}},
+		Parameters: map[string]oip.StringValue{"epoch": {Value: matrix.OPU.Epoch()}},
 	}
 }
 
@@ -105,7 +105,7 @@ func (s *Server) index(w http.ResponseWriter, _ *http.Request) error { return wr
 func (s *Server) list() []oip.ModelIndex {
 	index := []oip.ModelIndex{}
 	for _, m := range s.models {
-		entry := oip.ModelIndex{Name: m.name, Version: s.version, State: oip.Ready}
+		entry := oip.ModelIndex{Name: m.name, Version: s.Version(), State: oip.Ready}
 		if err := s.usable(m); err != nil {
 			entry.State, entry.Reason = oip.Unavailable, err.Error()
 		}

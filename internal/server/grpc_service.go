@@ -41,11 +41,11 @@ func (i *inference) ServerMetadata(ctx context.Context, _ *oippb.ServerMetadataR
 }
 
 func (i *inference) ModelMetadata(_ context.Context, q *oippb.ModelMetadataRequest) (*oippb.ModelMetadataResponse, error) {
-	m, err := i.s.find(q.Name, q.Version)
+	m, matrix, err := i.s.findServed(q.Name, q.Version)
 	if err != nil {
 		return nil, err
 	}
-	d := i.s.describe(m)
+	d := i.s.describe(m, matrix)
 	tensors := func(of []oip.TensorMetadata) (list []*oippb.ModelMetadataResponse_TensorMetadata) {
 		for _, t := range of {
 			list = append(list, &oippb.ModelMetadataResponse_TensorMetadata{Name: t.Name, Datatype: t.Datatype, Shape: wide(t.Shape)})
@@ -58,11 +58,11 @@ func (i *inference) ModelMetadata(_ context.Context, q *oippb.ModelMetadataReque
 }
 
 func (i *inference) ModelConfig(_ context.Context, q *oippb.ModelConfigRequest) (*oippb.ModelConfigResponse, error) {
-	m, err := i.s.find(q.Name, q.Version)
+	m, matrix, err := i.s.findServed(q.Name, q.Version)
 	if err != nil {
 		return nil, err
 	}
-	d := i.s.configure(m)
+	d := i.s.configure(m, matrix)
 	c := &oippb.ModelConfig{
 		Name: d.Name, Platform: d.Platform, Backend: d.Backend, MaxBatchSize: int32(d.MaxBatchSize), Parameters: map[string]*oippb.ModelParameter{},
 	}

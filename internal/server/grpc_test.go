@@ -70,7 +70,7 @@ func floats(r *oippb.ModelInferResponse) (y []float32) {
 
 // Both protocols give the same numbers, whatever the form of the request.
 func TestGRPC(t *testing.T) {
-	h := start(t, server.Options{OPU: new(fake), Shutter: true, Simulated: "ideal"})
+	h := start(t, server.Options{Matrix: &server.Matrix{OPU: new(fake)}, Shutter: true, Simulated: "ideal"})
 	x := randomRows(1, 5, 0)
 	for _, target := range []string{h.grpcSocket, h.grpcTCP} {
 		c := oippb.NewGRPCInferenceServiceClient(dialGRPC(t, target))
@@ -132,7 +132,7 @@ func bools(x []int8) (y []bool) {
 
 // What HTTP describes, gRPC does.
 func TestGRPCDescriptions(t *testing.T) {
-	h := start(t, server.Options{OPU: new(fake), Simulated: "ideal"})
+	h := start(t, server.Options{Matrix: &server.Matrix{OPU: new(fake)}, Simulated: "ideal"})
 	conn := dialGRPC(t, h.grpcSocket)
 	c, ctx := oippb.NewGRPCInferenceServiceClient(conn), t.Context()
 	if _, err := c.ModelInfer(ctx, message("opu", randomRows(1, 6, -1))); err != nil {
@@ -206,7 +206,7 @@ func TestGRPCDescriptions(t *testing.T) {
 }
 
 func TestGRPCRefusals(t *testing.T) {
-	h := start(t, server.Options{OPU: new(fake), Limits: server.Limits{Memory: 1 << 20, Response: 1 << 14}}) // messages of 16 KiB
+	h := start(t, server.Options{Matrix: &server.Matrix{OPU: new(fake)}, Limits: server.Limits{Memory: 1 << 20, Response: 1 << 14}}) // messages of 16 KiB
 	conn := dialGRPC(t, h.grpcTCP)
 	c, ctx := oippb.NewGRPCInferenceServiceClient(conn), withToken(t)
 	row := randomRows(1, 1, -1)
@@ -278,7 +278,7 @@ func TestGRPCRefusals(t *testing.T) {
 
 // The same who may use HTTP may use gRPC.
 func TestGRPCRights(t *testing.T) {
-	h := start(t, server.Options{OPU: new(fake)})
+	h := start(t, server.Options{Matrix: &server.Matrix{OPU: new(fake)}})
 	conn := dialGRPC(t, h.grpcTCP)
 	c := oippb.NewGRPCInferenceServiceClient(conn)
 	if _, err := c.ServerLive(t.Context(), nil); err != nil {
@@ -304,7 +304,7 @@ func TestGRPCRights(t *testing.T) {
 // A call ends with its deadline, and the device stops for who has gone.
 func TestGRPCVanishedClient(t *testing.T) {
 	f, waits, _ := blocking()
-	h := start(t, server.Options{OPU: f})
+	h := start(t, server.Options{Matrix: &server.Matrix{OPU: f}})
 	ctx, hangUp := context.WithCancel(t.Context())
 	go func() {
 		<-waits
@@ -321,7 +321,7 @@ func TestGRPCVanishedClient(t *testing.T) {
 // A panic in the device's code ends one call and not the server.
 func TestGRPCPanic(t *testing.T) {
 	f := new(panicking)
-	h := start(t, server.Options{OPU: f})
+	h := start(t, server.Options{Matrix: &server.Matrix{OPU: f}})
 	c := oippb.NewGRPCInferenceServiceClient(dialGRPC(t, h.grpcSocket))
 	f.now = true
 	if _, err := c.ModelInfer(t.Context(), message("opu", randomRows(1, 1, -1))); status.Code(err) != codes.Internal {
@@ -351,7 +351,7 @@ func (p *panicking) Epoch() string {
 
 // Regions are the same as over HTTP on the socket, for the same user.
 func TestGRPCSharedMemory(t *testing.T) {
-	h := start(t, server.Options{OPU: new(fake), SharedMemory: shared})
+	h := start(t, server.Options{Matrix: &server.Matrix{OPU: new(fake)}, SharedMemory: shared})
 	key, memory := sharedMemory(t, 8192)
 	c, ctx := oippb.NewGRPCInferenceServiceClient(dialGRPC(t, h.grpcSocket)), t.Context()
 	if _, err := c.SystemSharedMemoryRegister(ctx, &oippb.SystemSharedMemoryRegisterRequest{Name: "x", Key: key, ByteSize: 4096}); err != nil {
@@ -421,7 +421,7 @@ func TestGRPCSharedMemory(t *testing.T) {
 func TestGRPCTLS(t *testing.T) {
 	other := httptest.NewTLSServer(nil) // for its certificate
 	defer other.Close()
-	s, err := server.New(server.Options{OPU: new(fake), Token: token})
+	s, err := server.New(server.Options{Matrix: &server.Matrix{OPU: new(fake)}, Token: token})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -446,7 +446,7 @@ func TestGRPCTLS(t *testing.T) {
 
 // Bytes that are no gRPC hurt nobody.
 func TestGRPCNonsense(t *testing.T) {
-	h := start(t, server.Options{OPU: new(fake)})
+	h := start(t, server.Options{Matrix: &server.Matrix{OPU: new(fake)}})
 	path := strings.TrimPrefix(h.grpcSocket, "unix://")
 	for _, bytes := range []string{"", "GET / HTTP/1.1\r\n\r\n", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\xff\xff\xff\xff\xff\xff\xff\xff\xff", strings.Repeat("\x00", 1000)} {
 		c, err := net.Dial("unix", path)

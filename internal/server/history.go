@@ -44,7 +44,7 @@ func (s *Server) record(ctx context.Context) {
 	tick := time.NewTicker(sampleInterval)
 	defer tick.Stop()
 	for now := time.Now(); ; {
-		s.history.sample(now, s.o.OPU.Stats(), s.views.last.Load())
+		s.history.sample(now, s.driverStats(), s.views.last.Load())
 		select {
 		case now = <-tick.C:
 		case <-ctx.Done():
@@ -94,6 +94,26 @@ func (h *history) last() (x Sample, ok bool) {
 		return x, false
 	}
 	return h.samples[len(h.samples)-1], true
+}
+
+// Rates are means over the last seconds.
+type Rates struct {
+	Projections float64 `json:"projections_per_s"` // rows, those of zeros included
+	Frames      float64 `json:"frames_per_s"`
+}
+
+// ratesOver is how many samples the rates are means of.
+const ratesOver = 5
+
+func (h *history) rates() (r Rates) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	last := h.samples[max(0, len(h.samples)-ratesOver):]
+	for _, x := range last {
+		r.Projections += x.Projections / float64(len(last))
+		r.Frames += x.Frames / float64(len(last))
+	}
+	return r
 }
 
 // columns are the samples as charts take them.

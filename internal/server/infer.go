@@ -48,8 +48,8 @@ func (r *result) release() {
 // abandon is release while something may still read the memory.
 func (r *result) abandon() { r.hold.release() }
 
-// job is an inference request that was agreed to.
-type job struct {
+// projection is an inference request that was agreed to.
+type projection struct {
 	peer     *peer
 	model    *model
 	request  *oip.Request
@@ -68,10 +68,10 @@ type job struct {
 }
 
 // rowBytes is the size of a row of the result.
-func (j *job) rowBytes() int { return 4 * j.model.width * j.count }
+func (j *projection) rowBytes() int { return 4 * j.model.width * j.count }
 
 // direct says whether results go to shared memory as they come, without being kept.
-func (j *job) direct() bool { return j.out != nil && j.repeat == 1 && j.model.width == 2 }
+func (j *projection) direct() bool { return j.out != nil && j.repeat == 1 && j.model.width == 2 }
 
 // infer is POST /v2/models/NAME/infer.
 func (s *Server) infer(w http.ResponseWriter, r *http.Request) (err error) {
@@ -80,7 +80,7 @@ func (s *Server) infer(w http.ResponseWriter, r *http.Request) (err error) {
 	}
 	connection := http.NewResponseController(w) // on a connection without deadlines these do nothing
 	header := r.Header.Get(oip.HeaderLength)
-	limits := oip.Limits{JSON: s.o.Limits.JSON, Body: s.o.Limits.Body}
+	limits := oip.Limits{JSON: s.limits().JSON, Body: s.limits().Body}
 	h, err := s.budget.enter(peerOf(r).user)
 	if err != nil {
 		return err
@@ -174,7 +174,8 @@ func (s *Server) compute(ctx context.Context, a ask) (done *result, err error) {
 		}
 	}()
 	y := *buffer
-	if err := s.project(ctx, j, x, y, &t); err != nil {
+	matrix, err := s.project(ctx, j, a.version, x, y, &t)
+	if err != nil {
 		return nil, err
 	}
 	if j.out != nil && !j.direct() {
@@ -183,14 +184,14 @@ func (s *Server) compute(ctx context.Context, a ask) (done *result, err error) {
 		}
 	}
 	return &result{oip.Response{
-		Model: m.name, Version: s.version, ID: request.ID, Parameters: s.facts(t),
+		Model: m.name, Version: matrix.version, ID: request.ID, Parameters: s.facts(matrix, t),
 		Name: "y", Shape: append([]int{j.rows}, m.outputShape(j.count)...), Shared: j.out != nil, Binary: j.binary, Data: y,
 	}, buffer, a.hold, s}, nil
 }
 
 // agree checks a request against the model, and its sizes against the limits.
-func (s *Server) agree(p *peer, m *model, request *oip.Request) (*job, error) {
-	j := &job{peer: p, model: m, request: request, planes: 1, datatype: oip.Int8, binary: request.Binary, count: s.outputs, repeat: 1}
+func (s *Server) agree(p *peer, m *model, request *oip.Request) (*projection, error) {
+	j := &projection{peer: p, model: m, request: request, planes: 1, datatype: oip.Int8, binary: request.Binary, count: s.outputs, repeat: 1}
 	name, datatype, shape := s.input(m)
 	width := shape[len(shape)-1] // of a row, or of one plane of it
 	bad := func(format string, args ...any) error {
@@ -253,7 +254,7 @@ const mostRepeats = 1024
 
 // parameters reads those of the request (section 14.3). One that is not known is
 // refused: what it would have changed would be wrong.
-func (s *Server) parameters(j *job) error {
+func (s *Server) parameters(j *projection) error {
 	j.first, j.count = 0, -1
 	for name, value := range j.request.Parameters {
 		number := func(least, most int) (int, error) {
@@ -299,7 +300,7 @@ func (s *Server) parameters(j *job) error {
 }
 
 // read reads x.
-func (s *Server) read(j *job) ([]int8, error) {
+func (s *Server) read(j *projection) ([]int8, error) {
 	raw := make([]byte, j.rawSize)
 	read := j.request.ReadData
 	if j.in != nil {
@@ -323,15 +324,39 @@ func (s *Server) buffer(n int) *[]byte {
 	return &b
 }
 
-// project has x projected into the body of the response, or into shared memory.
-func (s *Server) project(ctx context.Context, j *job, x []int8, body []byte, t *spent) error {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
+// project has x projected into the body of the response, or into shared memory, all of
+// it on one matrix, which it returns. When another comes to be served meanwhile it begins
+// anew, unless the request is for the version of the old one.
+func (s *Server) project(ctx context.Context, j *projection, version string, x []int8, body []byte, t *spent) (*live, error) {
 	if j.timeout > 0 {
 		var done context.CancelFunc
 		ctx, done = context.WithTimeoutCause(ctx, j.timeout, fmt.Errorf("cannot finish %d rows in %v: %w", j.rows, j.timeout, errTimeout))
 		defer done()
 	}
+	for {
+		matrix, err := s.served()
+		if err == nil {
+			err = matrix.check(version)
+		}
+		if err != nil {
+			return nil, err
+		}
+		err = s.projectOn(ctx, matrix, j, x, body, t)
+		if s.matrix.Load() != matrix && ctx.Err() == nil {
+			continue // some rows may be of either
+		}
+		if errors.Is(err, driver.ErrMatrixLost) {
+			s.loseMatrix(matrix, err)
+		}
+		return matrix, err
+	}
+}
+
+// projectOn projects until the matrix is replaced. Whether it was is for the caller to see.
+func (s *Server) projectOn(ctx context.Context, matrix *live, j *projection, x []int8, body []byte, t *spent) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	defer context.AfterFunc(matrix.ctx, func() { cancel(errReplaced) })()
 	m, n := s.outputs, j.rowBytes()
 	exposure := body
 	if j.repeat > 1 {
@@ -364,10 +389,6 @@ func (s *Server) project(ctx context.Context, j *job, x []int8, body []byte, t *
 			err = context.Cause(ctx) // the last row could not be written
 		}
 		if err != nil {
-			if errors.Is(err, driver.ErrMatrixLost) {
-				s.lost.Store(&err)
-				s.o.Log.Error("the matrix is lost", "error", err)
-			}
 			return err
 		}
 		t.queued += timing.Queued
@@ -387,11 +408,11 @@ func accumulate(sum, add []byte, scale float32) {
 }
 
 // facts are the parameters of a response.
-func (s *Server) facts(t spent) map[string]any {
+func (s *Server) facts(matrix *live, t spent) map[string]any {
 	return map[string]any{
-		"epoch":     s.o.OPU.Epoch(),
+		"epoch":     matrix.OPU.Epoch(),
 		"device":    s.o.Device,
-		"corr":      s.o.OPU.Stats().Health,
+		"corr":      matrix.OPU.Stats().Health,
 		"queue_us":  t.queued.Microseconds(),
 		"device_us": t.device.Microseconds(),
 	}

@@ -34,7 +34,7 @@ func TestDoorsAgree(t *testing.T) {
 	for _, z := range y {
 		realParts = append(realParts, real(z))
 	}
-	h := start(t, server.Options{OPU: b.OPU, Shutter: true})
+	h := start(t, server.Options{Matrix: &server.Matrix{OPU: b.OPU}, Shutter: true})
 	for _, door := range []*door{h.socket, h.tcp} {
 		for _, c := range []struct {
 			model string
@@ -72,7 +72,7 @@ func packed(x []int8, planes int) (raw []byte, shape []int) {
 }
 
 func TestForms(t *testing.T) {
-	h := start(t, server.Options{OPU: new(fake), Shutter: true})
+	h := start(t, server.Options{Matrix: &server.Matrix{OPU: new(fake)}, Shutter: true})
 	d := h.socket
 	x := []int8{1, 0, -1, 1, 0, 0, 1, -1, 0, 1} // the example of the reference, 14.1
 	want := numbers(fakeRow(x))
@@ -132,7 +132,7 @@ func TestForms(t *testing.T) {
 // Windows are slices of the whole, and repeated exposures the mean of their results.
 func TestParameters(t *testing.T) {
 	calls := 0
-	h := start(t, server.Options{OPU: &fake{project: func(context.Context) error { calls++; return nil }}})
+	h := start(t, server.Options{Matrix: &server.Matrix{OPU: &fake{project: func(context.Context) error { calls++; return nil }}}})
 	x := randomRows(5, 7, -1)
 	whole, _ := h.socket.infer("opu", x, "")
 	window, shape := h.socket.infer("opu", x, `,"row_start":10,"row_count":20`)
@@ -152,7 +152,7 @@ func TestParameters(t *testing.T) {
 }
 
 func TestRefusals(t *testing.T) {
-	h := start(t, server.Options{OPU: new(fake), Limits: server.Limits{Body: 1 << 16, JSON: 1 << 12, Response: 1 << 14, Memory: 1 << 16}})
+	h := start(t, server.Options{Matrix: &server.Matrix{OPU: new(fake)}, Limits: server.Limits{Body: 1 << 16, JSON: 1 << 12, Response: 1 << 14, Memory: 1 << 16}})
 	row := `"data":[1,0,0,0,0,0,0,0,0,1]`
 	x := func(shape, rest string) string {
 		return `{"inputs":[{"name":"x","shape":` + shape + `,"datatype":"INT8",` + rest + `}]}`
@@ -214,7 +214,7 @@ func TestEightClients(t *testing.T) {
 	if err := b.OPU.Project(t.Context(), want, x); err != nil {
 		t.Fatal(err)
 	}
-	h := start(t, server.Options{OPU: b.OPU, Limits: server.Limits{BatchRows: 20}})
+	h := start(t, server.Options{Matrix: &server.Matrix{OPU: b.OPU}, Limits: server.Limits{BatchRows: 20}})
 	var wg sync.WaitGroup
 	for client := range 8 {
 		wg.Go(func() {

@@ -145,7 +145,7 @@ func (s *Server) takeLease(w http.ResponseWriter, r *http.Request) error {
 	select {
 	case <-l.ended:
 	case <-r.Context().Done():
-	case <-s.closing:
+	case <-s.ending.Done():
 	}
 	return nil
 }

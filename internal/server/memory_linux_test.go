@@ -58,7 +58,7 @@ var shared = server.SharedMemory{Enabled: true}
 
 // Every form of result in shared memory is what the socket carries.
 func TestSharedMemory(t *testing.T) {
-	h := start(t, server.Options{OPU: new(fake), Shutter: true, SharedMemory: shared, Limits: server.Limits{BatchRows: 3}})
+	h := start(t, server.Options{Matrix: &server.Matrix{OPU: new(fake)}, Shutter: true, SharedMemory: shared, Limits: server.Limits{BatchRows: 3}})
 	const rows = 7
 	size := rows * outputs * 8
 	xKey, xMemory := sharedMemory(t, 1000)
@@ -117,7 +117,7 @@ func TestSharedMemory(t *testing.T) {
 }
 
 func TestRegions(t *testing.T) {
-	h := start(t, server.Options{OPU: new(fake), SharedMemory: shared})
+	h := start(t, server.Options{Matrix: &server.Matrix{OPU: new(fake)}, SharedMemory: shared})
 	d := h.socket
 	if e := d.object("GET", "/v2")["extensions"]; !strings.Contains(fmt.Sprint(e), "system_shared_memory") {
 		t.Errorf("the extensions are %v", e)
@@ -255,7 +255,7 @@ func TestRegions(t *testing.T) {
 // Without the extension nothing is announced or registered, and tools that forget all
 // their regions first can go on.
 func TestNoSharedMemory(t *testing.T) {
-	h := start(t, server.Options{OPU: new(fake)})
+	h := start(t, server.Options{Matrix: &server.Matrix{OPU: new(fake)}})
 	if e := h.socket.object("GET", "/v2")["extensions"]; strings.Contains(fmt.Sprint(e), "shared") {
 		t.Errorf("the extensions are %v", e)
 	}
@@ -287,7 +287,7 @@ func TestSharedMemoryOverTCP(t *testing.T) {
 	}
 	o := shared
 	o.TCP, o.Group = true, group
-	h := start(t, server.Options{OPU: new(fake), SharedMemory: o})
+	h := start(t, server.Options{Matrix: &server.Matrix{OPU: new(fake)}, SharedMemory: o})
 	key, memory := sharedMemory(t, 8192)
 	if status, body := h.tcp.register("x", key, 0, 8192); os.Getuid() == 0 && status != 403 {
 		t.Errorf("memory of root: status %d, %s", status, body)
@@ -312,7 +312,7 @@ func TestSharedMemoryOverTCP(t *testing.T) {
 // A request ends while it waits for the device, since its region has gone.
 func TestUnregisterDuringUse(t *testing.T) {
 	f := new(fake)
-	h := start(t, server.Options{OPU: f, SharedMemory: shared})
+	h := start(t, server.Options{Matrix: &server.Matrix{OPU: f}, SharedMemory: shared})
 	key, _ := sharedMemory(t, 8192)
 	h.socket.register("x", key, 0, 8192)
 	h.socket.register("y", key, 0, 8192)

@@ -86,13 +86,22 @@ func (s *Server) find(name, version string) (*model, error) {
 		if m.name != name {
 			continue
 		}
-		if version != "" && version != s.version {
-			return nil, fmt.Errorf("cannot use version %.32q of model %s: the matrix is version %s now (epoch %s), and results of different versions "+
-				"belong to different matrices; start anew with this one, or leave the version out: %w", version, name, s.version, s.o.OPU.Epoch(), errOtherMatrix)
+		if matrix := s.matrix.Load(); matrix != nil {
+			return m, matrix.check(version)
 		}
 		return m, nil
 	}
 	return nil, fmt.Errorf("cannot find model %.64q: there are %s: %w", name, s.modelNames(), errUnknown)
+}
+
+// findServed is find, and returns the matrix as well.
+func (s *Server) findServed(name, version string) (*model, *live, error) {
+	m, err := s.find(name, version)
+	if err != nil {
+		return nil, nil, err
+	}
+	matrix, err := s.served()
+	return m, matrix, err
 }
 
 func (s *Server) modelNames() (names []string) {
@@ -104,7 +113,7 @@ func (s *Server) modelNames() (names []string) {
 
 // maxBatch is the number of rows whose results a response may hold.
 func (s *Server) maxBatch(m *model) int {
-	return max(1, min(mostRows, s.o.Limits.Response/(4*m.width*s.outputs)))
+	return max(1, min(mostRows, s.limits().Response/(4*m.width*s.outputs)))
 }
 
 // input is the name of x and its shape without the batch; -1 is one or two planes.

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -19,9 +20,9 @@ type Status struct {
 
 	Device       string `json:"device"`
 	Simulated    string `json:"simulated,omitempty"` // preset of the bench
-	Epoch        string `json:"epoch"`
-	Model        string `json:"model"` // base name of the models
-	ModelVersion string `json:"model_version"`
+	Epoch        string `json:"epoch"`               // empty: there is no matrix
+	Model        string `json:"model"`               // base name of the models
+	ModelVersion string `json:"model_version"`       // empty as well
 	Outputs      int    `json:"outputs"`
 	Inputs       int    `json:"inputs"`
 
@@ -31,13 +32,25 @@ type Status struct {
 	Queue  queue.Stats  `json:"queue"`
 	Memory int64        `json:"memory_bytes"` // of requests under way
 	Lease  *leaseInfo   `json:"lease"`        // null: nobody has one
+
+	Job       *Job       `json:"job"`             // that runs, or waits longest; null: none
+	Stage     string     `json:"stage,omitempty"` // of it
+	Verdict   *Judgement `json:"verdict"`         // the last on the device; null: none yet
+	Saturated *float64   `json:"saturated"`       // share of the pixels, all mirrors on, when it was judged; null: not known
+	Rates     Rates      `json:"rates"`
+	Errors    []Note     `json:"errors"` // the newest first
 }
 
 // Status says how the server and its device are.
 func (s *Server) Status() Status {
 	st := Status{
-		Device: s.o.Device, Simulated: s.o.Simulated, Epoch: s.o.OPU.Epoch(), Model: s.o.Model, ModelVersion: s.version, Outputs: s.outputs, Inputs: s.inputs,
-		Time: time.Now(), Uptime: time.Since(s.began).Seconds(), Stats: s.o.OPU.Stats(), Queue: s.queue.Stats(), Memory: s.budget.held(), Lease: s.leases.info(),
+		Device: s.o.Device, Simulated: s.o.Simulated, Epoch: s.epoch(), Model: s.o.Model, ModelVersion: s.Version(), Outputs: s.outputs, Inputs: s.inputs,
+		Time: time.Now(), Uptime: time.Since(s.began).Seconds(), Stats: s.driverStats(), Queue: s.queue.Stats(), Memory: s.budget.held(), Lease: s.leases.info(),
+		Job: s.jobs.current(), Rates: s.history.rates(),
+	}
+	st.Errors, st.Verdict, st.Saturated = s.notes.all()
+	if st.Job != nil {
+		st.Stage = st.Job.Stage
 	}
 	if err := s.ready(); err != nil {
 		st.Reason = err.Error()
@@ -59,12 +72,35 @@ func (s *Server) config(w http.ResponseWriter, _ *http.Request) error {
 	return writeJSON(w, s.o.Config)
 }
 
+// calibrated is the matrix that is served, which has a calibration.
+func (s *Server) calibrated() (*live, error) {
+	m, err := s.served()
+	if err == nil && m.Calibration == nil {
+		err = fmt.Errorf("cannot tell a calibration: this device has none: %w", errUnknown)
+	}
+	return m, err
+}
+
+// calibrationFile is GET /opu/v1/calibration.opucal: the calibration as a file.
+func (s *Server) calibrationFile(w http.ResponseWriter, _ *http.Request) error {
+	m, err := s.calibrated()
+	if err != nil {
+		return err
+	}
+	var b bytes.Buffer
+	if err := m.Calibration.Write(&b); err != nil {
+		return err
+	}
+	return writeFile(w, []File{{"calibration.opucal", b.Bytes()}}, "calibration.opucal")
+}
+
 // calibration is what the matrix rests on, without its arrays.
 func (s *Server) calibration(w http.ResponseWriter, _ *http.Request) error {
-	c := s.o.Calibration
-	if c == nil {
-		return fmt.Errorf("cannot tell a calibration: this device has none: %w", errUnknown)
+	m, err := s.calibrated()
+	if err != nil {
+		return err
 	}
+	c := m.Calibration
 	layout := c.Layout
 	layout.Mask = nil
 	return writeJSON(w, struct {
@@ -80,7 +116,7 @@ func (s *Server) calibration(w http.ResponseWriter, _ *http.Request) error {
 		Levels   calib.Levels   `json:"levels"`
 		Quality  calib.Quality  `json:"quality"`
 		Verdict  calib.Verdict  `json:"verdict"`
-	}{c.Epoch(), c.Created, c.SLM, c.Camera, c.Settings, layout, c.Carrier, c.Outputs, c.Scale, c.Levels, c.Quality, s.o.Verdict})
+	}{c.Epoch(), c.Created, c.SLM, c.Camera, c.Settings, layout, c.Carrier, c.Outputs, c.Scale, c.Levels, c.Quality, m.Verdict})
 }
 
 // Events come this often; a client that does not read one for so long has gone.
@@ -89,13 +125,13 @@ const (
 	eventTimeout  = 10 * time.Second
 )
 
-// events sends the status as server-sent events until the client goes or the server
-// ends.
+// events sends the status, and jobs when they change, as server-sent events until the
+// client goes or the server ends.
 func (s *Server) events(w http.ResponseWriter, r *http.Request) error {
 	return s.stream(w, r, "status", func() (any, error) { return s.Status(), nil })
 }
 
-// stream sends what next returns as server-sent events.
+// stream sends what next returns, and jobs when they change, as server-sent events.
 func (s *Server) stream(w http.ResponseWriter, r *http.Request, name string, next func() (any, error)) error {
 	h := w.Header()
 	h.Set("Content-Type", "text/event-stream")
@@ -104,28 +140,43 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request, name string, nex
 	defer connection.SetWriteDeadline(time.Time{})
 	tick := time.NewTicker(eventInterval)
 	defer tick.Stop()
-	for {
-		v, err := next()
-		if err != nil {
-			return err
-		}
+	send := func(name string, v any) error {
 		data, err := json.Marshal(v)
 		if err != nil {
 			return err
 		}
 		connection.SetWriteDeadline(time.Now().Add(eventTimeout))
 		if _, err := fmt.Fprintf(w, "event: %s\ndata: %s\n\n", name, data); err != nil {
+			return err
+		}
+		return connection.Flush()
+	}
+	_, revision, changed := s.jobs.since(0)
+	for {
+		v, err := next()
+		if err != nil {
+			return err
+		}
+		if send(name, v) != nil {
 			return nil // gone
 		}
-		if connection.Flush() != nil {
-			return nil
-		}
-		select {
-		case <-tick.C:
-		case <-r.Context().Done():
-			return nil
-		case <-s.closing:
-			return nil
+		for waiting := true; waiting; {
+			select {
+			case <-changed:
+				var jobs []Job
+				jobs, revision, changed = s.jobs.since(revision)
+				for _, j := range jobs {
+					if send("job", j) != nil {
+						return nil
+					}
+				}
+			case <-tick.C:
+				waiting = false
+			case <-r.Context().Done():
+				return nil
+			case <-s.ending.Done():
+				return nil
+			}
 		}
 	}
 }

@@ -24,8 +24,11 @@ func TestViews(t *testing.T) {
 	looks := 0
 	cal := b.OPU.Calibration()
 	h := start(t, server.Options{
-		OPU: b.OPU, Calibration: cal, Verdict: b.Verdict, Simulated: "ideal",
-		View: func(ctx context.Context) (*calib.View, error) { looks++; return cal.View(ctx, b.Rig, 1) },
+		Simulated: "ideal",
+		Matrix: &server.Matrix{
+			OPU: b.OPU, Calibration: cal, Verdict: b.Verdict,
+			View: func(ctx context.Context) (*calib.View, error) { looks++; return cal.View(ctx, b.Rig, 1) },
+		},
 	})
 	for _, path := range []string{"frame", "spectrum"} {
 		status, header, body := h.socket.do("GET", "/opu/v1/"+path+".png", nil)
@@ -63,7 +66,7 @@ func TestViews(t *testing.T) {
 }
 
 func TestStatus(t *testing.T) {
-	h := start(t, server.Options{OPU: new(fake), Config: map[string]int{"limit": 5}})
+	h := start(t, server.Options{Matrix: &server.Matrix{OPU: new(fake)}, Config: map[string]int{"limit": 5}})
 	h.socket.infer("opu", randomRows(1, 6, -1), "")
 	s := h.socket.object("GET", "/opu/v1/status")
 	if s["ready"] != true || s["epoch"] != "b-fake" || s["model_version"] != h.server.Version() || s["outputs"] != 64.0 || s["lease"] != nil ||
@@ -89,7 +92,7 @@ func TestStatus(t *testing.T) {
 
 // Events come by themselves, and end with the server.
 func TestEvents(t *testing.T) {
-	h := start(t, server.Options{OPU: new(fake)})
+	h := start(t, server.Options{Matrix: &server.Matrix{OPU: new(fake)}})
 	response, err := h.socket.client.Get("http://opu/opu/v1/events")
 	if err != nil {
 		t.Fatal(err)
@@ -131,7 +134,7 @@ func (d *door) lease(request string) (status int, id string) {
 }
 
 func TestLeases(t *testing.T) {
-	h := start(t, server.Options{OPU: new(fake)})
+	h := start(t, server.Options{Matrix: &server.Matrix{OPU: new(fake)}})
 	request := func(lease string) (int, []byte) {
 		if lease != "" {
 			lease = `"parameters":{"lease":"` + lease + `"},`
@@ -217,7 +220,7 @@ func (h *house) until(failure string, done func() bool) {
 
 // Every line is one that Prometheus reads, and the counters are those of what was done.
 func TestMetrics(t *testing.T) {
-	h := start(t, server.Options{OPU: new(fake), Simulated: `a "b" \`})
+	h := start(t, server.Options{Matrix: &server.Matrix{OPU: new(fake)}, Simulated: `a "b" \`})
 	h.socket.infer("opu", randomRows(1, 6, -1), "")
 	h.socket.do("GET", "/nowhere", nil)
 	_, header, body := h.socket.do("GET", "/metrics", nil)

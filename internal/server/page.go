@@ -109,7 +109,9 @@ type pageState struct {
 
 func (s *Server) pageData() *pageData {
 	d := &pageData{Status: s.Status(), Program: s.o.Version}
-	d.Calibration, d.Verdict, d.HasView = s.o.Calibration, s.o.Verdict, s.o.View != nil
+	if m := s.matrix.Load(); m != nil {
+		d.Calibration, d.Verdict, d.HasView = m.Calibration, m.Verdict, m.View != nil
+	}
 	d.State = s.pageState(d.Status)
 	if c := d.Calibration; c != nil {
 		d.Circles = circles(c.Carrier)
@@ -125,6 +127,8 @@ func (s *Server) pageState(st Status) pageState {
 	switch {
 	case errors.Is(err, driver.ErrMatrixLost):
 		return pageState{"bad", "The matrix is lost", st.Reason}
+	case err != nil && st.Job != nil && st.Job.Kind == kindCalibration:
+		return pageState{"busy", "Calibrating", st.Stage}
 	case err != nil:
 		return pageState{"bad", "Not ready", st.Reason}
 	case st.Queue.Requests > 0:

@@ -150,8 +150,8 @@ func (b *tab) shoot(name string) {
 func benchOptions(t testing.TB) server.Options {
 	b := small(t)
 	cal := b.OPU.Calibration()
-	return server.Options{OPU: b.OPU, Calibration: cal, Verdict: b.Verdict, Simulated: "ideal",
-		View: func(ctx context.Context) (*calib.View, error) { return cal.View(ctx, b.Rig, 1) }}
+	view := func(ctx context.Context) (*calib.View, error) { return cal.View(ctx, b.Rig, 1) }
+	return server.Options{Matrix: &server.Matrix{OPU: b.OPU, Calibration: cal, Verdict: b.Verdict, View: view}, Simulated: "ideal"}
 }
 
 // Whoever has no token sees nothing; who signs in sees the device live.
@@ -201,7 +201,7 @@ func TestPage(t *testing.T) {
 // A page whose server has ended says so, and goes on by itself when there is one again,
 // even a signed-in one.
 func TestPageAloneAndBack(t *testing.T) {
-	h := start(t, server.Options{OPU: new(fake)})
+	h := start(t, server.Options{Matrix: &server.Matrix{OPU: new(fake)}})
 	b := browse(t, 1024, 700, "401", "ERR_CONNECTION_REFUSED", "ERR_INCOMPLETE_CHUNKED_ENCODING", "ERR_EMPTY_RESPONSE", "ERR_CONNECTION_RESET")
 	b.signIn(h, token)
 	b.becomes(`document.querySelector("#figures")?.innerText.includes("nobody") && document.querySelectorAll("#charts canvas").length === 2`)
@@ -210,7 +210,7 @@ func TestPageAloneAndBack(t *testing.T) {
 	}
 	b.becomes(`!document.querySelector("#gone").hidden && document.querySelector("#gone").innerText.includes("does not answer") && document.title.includes("no answer")`)
 	b.shoot("gone")
-	again := startAt(t, strings.TrimPrefix(h.tcp.url, "http://"), server.Options{OPU: new(fake)})
+	again := startAt(t, strings.TrimPrefix(h.tcp.url, "http://"), server.Options{Matrix: &server.Matrix{OPU: new(fake)}})
 	again.socket.infer("opu", randomRows(1, 30, -1), "")
 	b.becomes(`document.querySelector("#gone").hidden && document.querySelector("#trouble").innerText.includes("30, ") && document.title === "OPU: Ready"`)
 }
@@ -258,8 +258,8 @@ func BenchmarkWatched(b *testing.B) {
 	}
 	defer good.Close()
 	cal := good.OPU.Calibration()
-	h := start(b, server.Options{OPU: good.OPU, Calibration: cal,
-		View: func(ctx context.Context) (*calib.View, error) { return cal.View(ctx, good.Rig, 1) }})
+	h := start(b, server.Options{Matrix: &server.Matrix{OPU: good.OPU, Calibration: cal,
+		View: func(ctx context.Context) (*calib.View, error) { return cal.View(ctx, good.Rig, 1) }}})
 	x := randomRows(1, 64, -1)
 	project := func(d time.Duration) (rows int, took time.Duration) {
 		began := time.Now()

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 
 	"google.golang.org/grpc/codes"
@@ -63,7 +64,15 @@ func (s *Server) routes() http.Handler {
 	closed("/opu/v1/events", "GET", s.events)
 	closed("/opu/v1/version", "GET", s.programVersion)
 	closed("/opu/v1/config", "GET", s.config)
-	closed("/opu/v1/calibration", "GET", s.calibration)
+	closed("/opu/v1/calibration", "GET, POST", either(s.calibration, s.postJob(kindCalibration)))
+	closed("/opu/v1/selftest", "POST", s.postJob("selftest"))
+	closed("/opu/v1/map", "POST", s.postJob("map"))
+	closed("/opu/v1/jobs", "GET", s.listJobs)
+	closed("/opu/v1/jobs/{id}", "GET, DELETE", either(s.getJob, s.cancelJob))
+	closed("/opu/v1/jobs/{id}/files/{file}", "GET", s.jobFile)
+	closed("/opu/v1/calibration.opucal", "GET", s.calibrationFile)
+	closed("/opu/v1/report/{$}", "GET", s.report)
+	closed("/opu/v1/report/{file}", "GET", s.report)
 	closed("/opu/v1/frame.png", "GET", s.show("image/png", framePNG))
 	closed("/opu/v1/frame.npy", "GET", s.show("application/octet-stream", frameNPY))
 	closed("/opu/v1/spectrum.png", "GET", s.show("image/png", s.spectrumPNG))
@@ -82,14 +91,32 @@ var errNoCUDA = fmt.Errorf("cannot register memory of a GPU: there is none here;
 
 var errMethod = errors.New("wrong method")
 
-// answer turns a handler into one of net/http's. An empty method means any.
-func (s *Server) answer(method string, h handler) http.Handler {
+// either answers reading with one handler, and what changes something with another.
+func either(get, change handler) handler {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		if r.Method == "GET" || r.Method == "HEAD" {
+			return get(w, r)
+		}
+		return change(w, r)
+	}
+}
+
+func allowed(methods, method string) bool {
+	if method == "HEAD" {
+		method = "GET"
+	}
+	return slices.Contains(strings.Split(methods, ", "), method)
+}
+
+// answer turns a handler into one of net/http's. Methods are separated by a comma; none
+// means any.
+func (s *Server) answer(methods string, h handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		err := error(nil)
 		switch {
-		case method != "" && r.Method != method && (method != "GET" || r.Method != "HEAD"):
-			w.Header().Set("Allow", method)
-			err = fmt.Errorf("cannot %.10s %.100s: only %s is understood there: %w", r.Method, r.URL.Path, method, errMethod)
+		case methods != "" && !allowed(methods, r.Method):
+			w.Header().Set("Allow", methods)
+			err = fmt.Errorf("cannot %.10s %.100s: only %s is understood there: %w", r.Method, r.URL.Path, methods, errMethod)
 		default:
 			if err = s.checkOrigin(r); err == nil {
 				err = h(w, r)
@@ -130,6 +157,7 @@ var refusalsOf = []refusal{
 	{oip.ErrRequest, http.StatusBadRequest, "bad_request", codes.InvalidArgument},
 	{driver.ErrInput, http.StatusBadRequest, "bad_request", codes.InvalidArgument},
 	{errNotHere, http.StatusNotImplemented, "not_here", codes.Unimplemented},
+	{errNoMatrix, http.StatusServiceUnavailable, "no_matrix", codes.Unavailable},
 	{errLeased, http.StatusServiceUnavailable, "leased", codes.Unavailable},
 	{errBusy, http.StatusServiceUnavailable, "busy", codes.Unavailable},
 	{queue.ErrFull, http.StatusServiceUnavailable, "busy", codes.Unavailable},
@@ -176,6 +204,7 @@ func (s *Server) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	case http.StatusUnauthorized:
 		h.Set("WWW-Authenticate", `Bearer realm="opu"`)
 	case http.StatusInternalServerError:
+		s.notes.add(as.code, err)
 		s.o.Log.Error("request failed", "path", r.URL.Path, "error", err)
 	}
 	body, _ := json.Marshal(struct { // a string is never refused

@@ -1,7 +1,7 @@
 // Package server is the OPU as a service: the Open Inference Protocol over HTTP and
 // gRPC, on Unix sockets and on TCP.
 //
-//	s, err := server.New(server.Options{OPU: opu, Token: token})
+//	s, err := server.New(server.Options{Matrix: &server.Matrix{OPU: opu}, Token: token})
 //	err = s.Serve(ctx, socket, tcp) // until ctx ends; then what was begun is finished
 //
 // One goroutine uses the device (package queue). A request is read up to its sizes,
@@ -13,6 +13,10 @@
 // not even those of different servers. A request that names another version is
 // refused with the reason.
 //
+// What is done with the device to itself, like a calibration, is a job, and has its
+// turn in the same queue. One that ends well may bring another matrix: requests that
+// wait then begin anew on it, unless they named the version of the old one.
+//
 // Whoever can open the Unix socket may use the device: that is a matter of the file's
 // mode. On TCP a token is needed for all but health.
 //
@@ -21,55 +25,48 @@ package server
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/light-in-the-loop/opu/calib"
 	"github.com/light-in-the-loop/opu/driver"
+	"github.com/light-in-the-loop/opu/internal/oip"
 	"github.com/light-in-the-loop/opu/internal/queue"
 )
 
-// OPU is the device that is served; *driver.OPU is one.
-type OPU interface {
-	Shape() (outputs, inputs int)
-	Epoch() string
-	Project(ctx context.Context, dst []complex64, x []int8) error
-	Intensity(ctx context.Context, dst []float32, x []int8) error
-	Stats() driver.Stats
-}
-
 // Options say what is served, and to whom.
 type Options struct {
-	OPU     OPU
-	Device  string // for people and programs: model and serial
-	Model   string // base name of the models; empty: DefaultModel
-	Shutter bool   // the rig can block its reference beam: intensities are measured
+	// Matrix is the first that is served; nil: none is until a job brings one.
+	Matrix *Matrix
 
-	// For people. Any may be nil, and Config may be anything that is no secret.
-	Calibration *calib.Calibration
-	Verdict     calib.Verdict
-	View        func(context.Context) (*calib.View, error) // called with the device at rest
-	Config      any
+	// Outputs and Inputs are the shape of every matrix; 0: that of Matrix.
+	Outputs, Inputs int
+
+	Device   string              // for people and programs: model and serial
+	Model    string              // base name of the models; empty: DefaultModel
+	Shutter  bool                // the rig can block its reference beam: intensities are measured
+	Counters func() driver.Stats // of the device while there is no matrix; may be nil
+	Config   any                 // for people: anything that is no secret
+
+	// Works are the kinds of jobs that clients can ask for: calibration, selftest, map.
+	// Each makes a work of a request's body, which may be empty, or says what is wrong
+	// with it (ErrRequest, driver.ErrInput).
+	Works map[string]func(request []byte) (Work, error)
 
 	Version   string // of the program
 	Simulated string // preset of the simulated bench; empty: light
 
-	// Token opens TCP; without one, TCP answers to nothing but health.
-	Token string
+	Token  string // as Settings have them
+	Limits Limits
 
 	SharedMemory SharedMemory
 
-	Limits Limits
-	Log    *slog.Logger // nil: none
+	Log *slog.Logger // nil: none
 }
 
 // Limits bound what clients can ask for. Zero fields mean the default.
@@ -101,7 +98,6 @@ type Server struct {
 	o       Options
 	outputs int
 	inputs  int
-	version string // of the models
 	models  []*model
 	queue   *queue.Queue
 	budget  budget
@@ -112,9 +108,29 @@ type Server struct {
 	refused refusals
 	buffers sync.Pool // *[]byte of responses
 	handler http.Handler
-	closing chan struct{}         // closed when the server is told to end
-	lost    atomic.Pointer[error] // why the matrix is gone
+	matrix  atomic.Pointer[live]
+	light   []float32 // of workIntensity
+	jobs    jobs
+	notes   notes
+	past    past
 	began   time.Time
+
+	settings atomic.Pointer[Settings]
+
+	ending  context.Context // ends when the server is told to end
+	end     context.CancelFunc
+	hurry   context.Context // ends when it is not to wait for anything any more
+	hurried context.CancelFunc
+}
+
+// ErrRequest is what is wrapped by errors about requests.
+var ErrRequest = oip.ErrRequest
+
+// Settings can be changed while a server runs.
+type Settings struct {
+	// Token opens TCP; without one, TCP answers to nothing but health.
+	Token  string
+	Limits Limits
 }
 
 // The works of the queue.
@@ -123,12 +139,20 @@ const (
 	workIntensity
 )
 
+// mostQueued bounds the queue. What requests may take is bounded before (budget).
+const mostQueued = 4096
+
 // New makes a server. Nothing happens until Serve.
 func New(o Options) (*Server, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	s := &Server{o: o, closing: make(chan struct{}), began: time.Now()}
+	s := &Server{o: o, outputs: o.Outputs, inputs: o.Inputs, began: time.Now()}
+	if o.Matrix != nil && s.outputs == 0 {
+		s.outputs, s.inputs = o.Matrix.OPU.Shape()
+	}
+	s.ending, s.end = context.WithCancel(context.Background())
+	s.hurry, s.hurried = context.WithCancel(context.Background())
 	s.views.turn = make(chan struct{}, 1)
 	if s.o.Model == "" {
 		s.o.Model = DefaultModel
@@ -136,47 +160,25 @@ func New(o Options) (*Server, error) {
 	if err := CheckModel(s.o.Model); err != nil {
 		return nil, err
 	}
-	s.outputs, s.inputs = o.OPU.Shape()
 	s.o.Limits.setDefaults(s.outputs)
-	s.version = matrixVersion(o.OPU.Epoch())
 	s.models = s.newModels()
-	s.budget.requests, s.budget.bytes = s.o.Limits.Requests, int64(s.o.Limits.Memory)
+	s.Set(Settings{o.Token, s.o.Limits})
 	s.regions.o = o.SharedMemory
 	var err error
 	s.queue, err = queue.New(queue.Options{
-		Inputs: s.inputs, Outputs: s.outputs, BatchRows: s.o.Limits.BatchRows, MaxRequests: s.o.Limits.Requests,
-		Works: []queue.Work{workProject: o.OPU.Project, workIntensity: s.intensity()},
+		Inputs: s.inputs, Outputs: s.outputs, BatchRows: s.o.Limits.BatchRows, MaxRequests: mostQueued,
+		Works: []queue.Work{workProject: s.workProject, workIntensity: s.workIntensity},
 	})
 	if err != nil {
 		return nil, err
 	}
+	if o.Matrix != nil {
+		if err := s.install(o.Matrix); err != nil {
+			return nil, err
+		}
+	}
 	s.handler = s.routes()
 	return s, nil
-}
-
-// matrixVersion is the version of models of an epoch's matrix. Clients need decimal
-// digits; 52 bits are exact in every language's numbers.
-func matrixVersion(epoch string) string {
-	sum := sha256.Sum256([]byte(epoch))
-	return strconv.FormatUint(binary.BigEndian.Uint64(sum[:8])>>12, 10)
-}
-
-// intensity is the OPU's as a work of the queue.
-func (s *Server) intensity() queue.Work {
-	var light []float32
-	return func(ctx context.Context, dst []complex64, x []int8) error {
-		if light == nil {
-			light = make([]float32, s.o.Limits.BatchRows*s.outputs)
-		}
-		light := light[:len(dst)]
-		if err := s.o.OPU.Intensity(ctx, light, x); err != nil {
-			return err
-		}
-		for i, v := range light {
-			dst[i] = complex(v, 0)
-		}
-		return nil
-	}
 }
 
 // Time limits of connections. Results are waited for as long as the client does.
@@ -188,7 +190,8 @@ const (
 )
 
 // Serve serves on the listeners, and closes them. When ctx ends it lets nobody in,
-// finishes what was begun, for up to half a minute, and returns nil.
+// cancels jobs, finishes projections that were begun, for up to half a minute or until
+// Hurry, and returns nil.
 func (s *Server) Serve(ctx context.Context, listeners ...net.Listener) error {
 	h := &http.Server{
 		Handler: s.handler, ConnContext: withPeer, ErrorLog: slog.NewLogLogger(s.o.Log.Handler(), slog.LevelWarn),
@@ -218,9 +221,10 @@ func (s *Server) Serve(ctx context.Context, listeners ...net.Listener) error {
 	case <-ctx.Done():
 	case err = <-failed:
 	}
-	close(s.closing)
+	s.end()
 	drain, done := context.WithTimeout(run, drainTimeout)
 	defer done()
+	defer context.AfterFunc(s.hurry, done)()
 	var calls sync.WaitGroup
 	calls.Go(func() { stopGRPC(drain, g) })
 	if h.Shutdown(drain) != nil {
@@ -239,18 +243,46 @@ func (s *Server) Serve(ctx context.Context, listeners ...net.Listener) error {
 	return err
 }
 
-// Version is that of the models: it names the matrix.
-func (s *Server) Version() string { return s.version }
+// Hurry ends a server that is ending without waiting for what was begun.
+func (s *Server) Hurry() { s.hurried() }
+
+// Set changes the settings for requests to come. Limits.BatchRows stays as it was at
+// the beginning, and so does the size of messages of gRPC.
+func (s *Server) Set(n Settings) {
+	n.Limits.setDefaults(s.outputs)
+	s.budget.set(n.Limits.Requests, int64(n.Limits.Memory))
+	s.settings.Store(&n)
+}
+
+func (s *Server) limits() Limits { return s.settings.Load().Limits }
+
+// Version is that of the models: it names the matrix. It is empty while there is none.
+func (s *Server) Version() string {
+	if m := s.matrix.Load(); m != nil {
+		return m.version
+	}
+	return ""
+}
+
+// epoch is the matrix's name; empty: there is none.
+func (s *Server) epoch() string {
+	if m := s.matrix.Load(); m != nil {
+		return m.OPU.Epoch()
+	}
+	return ""
+}
 
 // ready is nil while projections can be asked for.
 func (s *Server) ready() error {
-	if err := s.lost.Load(); err != nil {
+	if s.ending.Err() != nil {
+		return fmt.Errorf("cannot take requests: the server is ending: %w", queue.ErrClosed)
+	}
+	m, err := s.served()
+	if err != nil {
+		return err
+	}
+	if err := m.lost.Load(); err != nil {
 		return *err
 	}
-	select {
-	case <-s.closing:
-		return fmt.Errorf("cannot take requests: the server is ending: %w", queue.ErrClosed)
-	default:
-		return nil
-	}
+	return nil
 }

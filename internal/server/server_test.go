@@ -22,7 +22,7 @@ import (
 )
 
 func TestDescriptions(t *testing.T) {
-	h := start(t, server.Options{OPU: new(fake), Simulated: "ideal"})
+	h := start(t, server.Options{Matrix: &server.Matrix{OPU: new(fake)}, Simulated: "ideal"})
 	d := h.socket
 	for path, want := range map[string]map[string]any{
 		"/v2/health/live":      {"live": true},
@@ -53,11 +53,11 @@ func TestDescriptions(t *testing.T) {
 	if status, _, _ := d.do("POST", "/v2/cudasharedmemory/unregister", nil); status != 200 {
 		t.Errorf("unregistering all CUDA regions has status %d; tools stop then", status)
 	}
-	left := start(t, server.Options{OPU: new(fake), Model: "left"})
+	left := start(t, server.Options{Matrix: &server.Matrix{OPU: new(fake)}, Model: "left"})
 	if v := left.socket.object("GET", "/v2/models"); fmt.Sprint(v["models"]) != "[left left-real left-intensity left-packed left-real-packed left-intensity-packed]" {
 		t.Errorf("models called left are %v", v["models"])
 	}
-	if _, err := server.New(server.Options{OPU: new(fake), Model: "left-real"}); err == nil {
+	if _, err := server.New(server.Options{Matrix: &server.Matrix{OPU: new(fake)}, Model: "left-real"}); err == nil {
 		t.Error("models may be called left-real, which could be those of left")
 	}
 	if strings.Trim(h.server.Version(), "0123456789") != "" {
@@ -66,7 +66,7 @@ func TestDescriptions(t *testing.T) {
 }
 
 func TestStatistics(t *testing.T) {
-	h := start(t, server.Options{OPU: new(fake), Limits: server.Limits{BatchRows: 4}})
+	h := start(t, server.Options{Matrix: &server.Matrix{OPU: new(fake)}, Limits: server.Limits{BatchRows: 4}})
 	for range 3 {
 		h.socket.infer("opu", randomRows(1, 10, -1), "")
 	}
@@ -89,7 +89,7 @@ func TestStatistics(t *testing.T) {
 
 // TCP needs the token for all but health, the socket does not.
 func TestRights(t *testing.T) {
-	h := start(t, server.Options{OPU: new(fake)})
+	h := start(t, server.Options{Matrix: &server.Matrix{OPU: new(fake)}})
 	h.tcp.header.Del("Authorization")
 	for _, c := range []struct {
 		path, authorization string
@@ -122,7 +122,7 @@ func TestAddresses(t *testing.T) {
 			t.Errorf("%q without TLS: %v, %v", address, l, err)
 		}
 	}
-	h := start(t, server.Options{OPU: new(fake)})
+	h := start(t, server.Options{Matrix: &server.Matrix{OPU: new(fake)}})
 	if _, err := server.ListenSocket(h.path, 0o600); !errors.Is(err, server.ErrAddress) {
 		t.Errorf("a socket that is in use: %v", err)
 	}
@@ -138,7 +138,7 @@ func TestAddresses(t *testing.T) {
 // A medium that is lost ends the readiness, and says why.
 func TestMatrixLost(t *testing.T) {
 	f := &fake{project: func(context.Context) error { return fmt.Errorf("cannot project: %w", driver.ErrMatrixLost) }}
-	h := start(t, server.Options{OPU: f})
+	h := start(t, server.Options{Matrix: &server.Matrix{OPU: f}})
 	body := []byte(`{"inputs":[{"name":"x","shape":[1,10],"datatype":"INT8","data":[1,0,0,0,0,0,0,0,0,1]}]}`)
 	for range 2 {
 		if status, header, got := h.socket.do("POST", "/v2/models/opu/infer", body); status != 503 || !bytes.Contains(got, []byte("no longer")) || header.Get("Retry-After") == "" {
@@ -169,7 +169,7 @@ func blocking() (f *fake, waits chan struct{}, free chan struct{}) {
 // The device stops working for a client that hangs up.
 func TestVanishedClient(t *testing.T) {
 	f, waits, _ := blocking()
-	h := start(t, server.Options{OPU: f})
+	h := start(t, server.Options{Matrix: &server.Matrix{OPU: f}})
 	ctx, hangUp := context.WithCancel(t.Context())
 	request, _ := http.NewRequestWithContext(ctx, "POST", "http://opu/v2/models/opu/infer", strings.NewReader("\x01\x00\xff\x01\x00\x00\x01\xff\x00\x01"))
 	request.Header.Set(headerLength, "0")
@@ -186,7 +186,7 @@ func TestVanishedClient(t *testing.T) {
 // Its own deadline ends a request with 503.
 func TestTimeout(t *testing.T) {
 	f, _, _ := blocking()
-	h := start(t, server.Options{OPU: f})
+	h := start(t, server.Options{Matrix: &server.Matrix{OPU: f}})
 	status, _, body := h.socket.do("POST", "/v2/models/opu/infer",
 		[]byte(`{"parameters":{"timeout":2000},"inputs":[{"name":"x","shape":[1,10],"datatype":"INT8","data":[1,0,0,0,0,0,0,0,0,1]}]}`))
 	if status != 503 || !bytes.Contains(body, []byte("2ms")) {
@@ -198,7 +198,7 @@ func TestTimeout(t *testing.T) {
 // what was begun is finished.
 func TestBackPressureAndDrain(t *testing.T) {
 	f, waits, free := blocking()
-	h := start(t, server.Options{OPU: f, Limits: server.Limits{Requests: 4}}) // a user may have half
+	h := start(t, server.Options{Matrix: &server.Matrix{OPU: f}, Limits: server.Limits{Requests: 4}}) // a user may have half
 	var wg sync.WaitGroup
 	written := make(chan struct{}, 2)
 	for range 2 {
@@ -239,7 +239,7 @@ func TestBackPressureAndDrain(t *testing.T) {
 func TestTLS(t *testing.T) {
 	other := httptest.NewTLSServer(nil) // for its certificate
 	defer other.Close()
-	s, err := server.New(server.Options{OPU: new(fake), Token: token})
+	s, err := server.New(server.Options{Matrix: &server.Matrix{OPU: new(fake)}, Token: token})
 	if err != nil {
 		t.Fatal(err)
 	}

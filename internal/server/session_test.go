@@ -31,7 +31,7 @@ func (d *door) signIn(with string) int {
 
 // A cookie stands for the token, does not tell it, and is of use to nobody else's pages.
 func TestSignIn(t *testing.T) {
-	h := start(t, server.Options{OPU: new(fake)})
+	h := start(t, server.Options{Matrix: &server.Matrix{OPU: new(fake)}})
 	p := person(t, h)
 	status, header, body := p.do("GET", "/", nil)
 	if status != 401 || !strings.Contains(string(body), `name="token"`) || !strings.Contains(header.Get("Content-Security-Policy"), "default-src 'none'") {
@@ -91,7 +91,7 @@ func TestSignIn(t *testing.T) {
 // The socket needs no token. A browser reaches it through a tunnel to the machine's own
 // name; under another one somebody else's page might be asking.
 func TestSocketFromBrowser(t *testing.T) {
-	h := start(t, server.Options{OPU: new(fake)})
+	h := start(t, server.Options{Matrix: &server.Matrix{OPU: new(fake)}})
 	d := h.socket
 	for host, want := range map[string]int{"opu": 403, "elsewhere.example": 403, "localhost:8000": 200, "127.0.0.1:8000": 200, "[::1]:8000": 200, "localhost": 200} {
 		d.url = "http://" + host
@@ -110,7 +110,7 @@ func TestSocketFromBrowser(t *testing.T) {
 
 // Files of the page come with their type, and not twice.
 func TestPageFiles(t *testing.T) {
-	h := start(t, server.Options{OPU: new(fake)})
+	h := start(t, server.Options{Matrix: &server.Matrix{OPU: new(fake)}})
 	h.tcp.header.Del("Authorization")
 	for file, want := range map[string]string{
 		"style.css": "text/css", "script.js": "text/javascript", "icon.svg": "image/svg+xml",

@@ -51,7 +51,7 @@ func (s *Server) statistics(m *model) oip.ModelStatistics {
 	m.stats.mu.Lock()
 	defer m.stats.mu.Unlock()
 	st := oip.ModelStatistics{
-		Name: m.name, Version: s.version, InferenceCount: m.stats.rows, ExecutionCount: m.stats.runs,
+		Name: m.name, Version: s.Version(), InferenceCount: m.stats.rows, ExecutionCount: m.stats.runs,
 		Inference: m.stats.InferenceStatistics, Responses: map[string]any{}, Batches: []any{}, Memory: []any{},
 	}
 	if !m.stats.last.IsZero() {

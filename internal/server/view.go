@@ -21,6 +21,7 @@ import (
 // look is one look at the rig, and what was drawn of it.
 type look struct {
 	*calib.View
+	of          *live
 	number      uint64 // counts up
 	at          time.Time
 	took        time.Duration     // of the device's time
@@ -57,7 +58,11 @@ func (l *look) fresh(projections uint64) bool {
 // the number that is asked for (0: none), else a new one when it is the client's turn.
 // f's calls do not overlap.
 func (s *Server) withView(r *http.Request, number uint64, f func(*look) error) error {
-	if s.o.View == nil {
+	m, err := s.served()
+	if err != nil {
+		return err
+	}
+	if m.View == nil {
 		return fmt.Errorf("cannot show frames: this device has none: %w", errNotHere)
 	}
 	select {
@@ -67,19 +72,25 @@ func (s *Server) withView(r *http.Request, number uint64, f func(*look) error) e
 		return context.Cause(r.Context())
 	}
 	last := s.views.last.Load()
-	if last.fresh(s.o.OPU.Stats().Projections) || last != nil && last.number == number {
+	if last != nil && last.of != m {
+		last = nil
+	}
+	if last.fresh(s.driverStats().Projections) || last != nil && last.number == number {
 		return f(last)
 	}
 	if err := s.leases.admit(r.URL.Query().Get("lease")); err != nil {
 		return err
 	}
-	next := &look{number: 1, drawn: map[string][]byte{}}
-	if last != nil {
-		next.number = last.number + 1
+	next := &look{of: m, number: 1, drawn: map[string][]byte{}}
+	if before := s.views.last.Load(); before != nil {
+		next.number = before.number + 1
 	}
-	err := s.queue.Do(r.Context(), peerOf(r), func(ctx context.Context) (err error) {
+	err = s.queue.Do(r.Context(), peerOf(r), func(ctx context.Context) (err error) {
+		if s.matrix.Load() != m {
+			return fmt.Errorf("cannot look at the rig now: %w: %w", errReplaced, errBusy)
+		}
 		began := time.Now()
-		next.View, err = s.o.View(ctx)
+		next.View, err = m.View(ctx)
 		next.took = time.Since(began)
 		s.views.took.Add(int64(next.took))
 		return err
@@ -87,7 +98,7 @@ func (s *Server) withView(r *http.Request, number uint64, f func(*look) error) e
 	if err != nil {
 		return err
 	}
-	next.at, next.projections = time.Now(), s.o.OPU.Stats().Projections
+	next.at, next.projections = time.Now(), s.driverStats().Projections
 	s.views.last.Store(next)
 	return f(next)
 }
@@ -165,7 +176,8 @@ func (s *Server) spectrumPNG(b *bytes.Buffer, v *calib.View) error {
 	if s.o.Simulated != "" {
 		h.Title = fmt.Sprintf("simulated bench %q", s.o.Simulated)
 	}
-	if c := s.o.Calibration; c != nil {
+	if m := s.matrix.Load(); m != nil && m.Calibration != nil {
+		c := m.Calibration
 		h.Fu, h.Fv, h.Radius = c.Carrier.Fu, c.Carrier.Fv, c.Carrier.Radius
 	}
 	return h.WriteSpectrum(b)
