@@ -1,6 +1,7 @@
 package dlpc900
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -105,12 +106,17 @@ func Open(ctx context.Context, link Link, o Options) (*Device, error) {
 		err = d.greet(ctx)
 	}
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("cannot open the DLPC900 board: %w", err), link.Close())
+		return nil, errors.Join(fmt.Errorf("cannot open %s: %w", name(o), err), link.Close())
 	}
 	d.rest()
 	d.turn <- struct{}{}
 	return d, nil
 }
+
+const unknownPort = "an unknown port"
+
+// name is how errors call the board.
+func name(o Options) string { return "DLPC900 at " + cmp.Or(o.Port, unknownPort) }
 
 func newDevice(link Link, o Options) (*Device, error) {
 	if o.Dummies < 0 || o.Dummies > maxDummies {
@@ -122,7 +128,7 @@ func newDevice(link Link, o Options) (*Device, error) {
 		}
 	}
 	if o.Port == "" {
-		o.Port = "unknown port"
+		o.Port = unknownPort
 	}
 	if o.RestAfter == 0 {
 		o.RestAfter = 10 * time.Second
@@ -132,7 +138,7 @@ func newDevice(link Link, o Options) (*Device, error) {
 	}
 	d := &Device{
 		options: o, turn: make(chan struct{}, 1), closed: make(chan struct{}), run: &run{ended: true},
-		line: &line{link: link, board: "DLPC900 at " + o.Port},
+		line: &line{link: link},
 	}
 	d.life, d.end = context.WithCancelCause(context.Background())
 	return d, nil
@@ -147,9 +153,9 @@ func (d *Device) greet(ctx context.Context) error {
 	dmd, listed := dmds[kind]
 	switch custom := d.options.DMD; {
 	case custom == nil && !listed:
-		return fmt.Errorf("%s: its DMD has the type %d, which is not known; describe the DMD in the options: %w", d.line.board, kind, slm.ErrInput)
+		return fmt.Errorf("its DMD has the type %d, which is not known; describe the DMD in the options: %w", kind, slm.ErrInput)
 	case custom != nil && listed && custom.Geometry != dmd.Geometry:
-		return fmt.Errorf("%s: its DMD is a %s of %v mirrors, the options say %v: %w", d.line.board, dmd.Name, dmd.Geometry, custom.Geometry, slm.ErrInput)
+		return fmt.Errorf("its DMD is a %s of %v mirrors, the options say %v: %w", dmd.Name, dmd.Geometry, custom.Geometry, slm.ErrInput)
 	case custom != nil:
 		dmd = *custom
 	}
@@ -181,7 +187,7 @@ func (d *Device) greet(ctx context.Context) error {
 	}
 	capacity := dmd.Capacity - d.reserved
 	if capacity < 1 {
-		return fmt.Errorf("%s: %d patterns leave no slot beside the dummy patterns: %w", d.line.board, dmd.Capacity, slm.ErrInput)
+		return fmt.Errorf("%d patterns leave no slot beside the dummy patterns: %w", dmd.Capacity, slm.ErrInput)
 	}
 	d.info = slm.Info{
 		Model: dmd.Name + " (DLPC900)", Serial: d.options.Port, Geometry: dmd.Geometry,
@@ -216,10 +222,7 @@ func (l *line) ready(ctx context.Context, controllers int) error {
 			return err
 		}
 		if h&HardwareReady != 0 || try == 10 {
-			if err := h.Check(controllers); err != nil {
-				return fmt.Errorf("%s: %w", l.board, err)
-			}
-			return nil
+			return h.Check(controllers)
 		}
 		if err := sleep(ctx, 500*time.Millisecond); err != nil {
 			return err
@@ -307,7 +310,7 @@ func (d *Device) Warnings() []string { return d.warnings }
 // take waits for the turn. The context that it returns ends with the caller's and with Close;
 // the turn is given back by d.give.
 func (d *Device) take(ctx context.Context, what string) (context.Context, context.CancelFunc, error) {
-	fail := func(err error) error { return fmt.Errorf("cannot %s on %s: %w", what, d.line.board, err) }
+	fail := func(err error) error { return fmt.Errorf("cannot %s on %s: %w", what, name(d.options), err) }
 	if d.life.Err() != nil {
 		return nil, nil, fail(slm.ErrClosed)
 	}
@@ -338,7 +341,7 @@ func (d *Device) give(what string, err error) error {
 		d.turn <- struct{}{}
 		return nil
 	}
-	err = fmt.Errorf("cannot %s on %s: %w", what, d.line.board, err)
+	err = fmt.Errorf("cannot %s on %s: %w", what, name(d.options), err)
 	if errors.Is(err, slm.ErrInput) || errors.Is(err, slm.ErrBusy) {
 		d.turn <- struct{}{}
 		return err

@@ -50,9 +50,9 @@ type RefusedError struct {
 func (e *RefusedError) Error() string {
 	s := "the board says " + e.Code.String()
 	if e.Code == 0 {
-		s = "the board refuses it and does not say why"
+		s = "the board refuses it and does not say why; power-cycle it"
 	}
-	if e.Text != "" {
+	if e.Text != "" && e.Code != 0 {
 		s += fmt.Sprintf(" (%q)", e.Text)
 	}
 	if remedy := errorCodes[e.Code].remedy; remedy != "" {

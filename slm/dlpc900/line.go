@@ -29,9 +29,9 @@ const maxStrays = 64
 // take turns.
 type line struct {
 	link    Link
-	board   string // for errors
 	seq     byte
-	suspect bool // the last command did not end as it should: find the step before the next one
+	suspect bool    // the last command did not end as it should: find the step before the next one
+	orders  replies // to reorder commands
 	out     []byte
 	in      [ReportSize]byte
 	stats   LineStats
@@ -53,12 +53,17 @@ type LineStats struct {
 // get reads; the reply has at least n bytes. It aliases a buffer that the next command
 // overwrites.
 func (l *line) get(ctx context.Context, c command, n int) ([]byte, error) {
-	reply, err := l.insist(ctx, read, c)
-	if err == nil && len(reply) < n {
+	for try := 0; ; try++ {
+		reply, err := l.insist(ctx, read, c)
+		if err != nil || len(reply) >= n {
+			return reply, err
+		}
 		l.suspect = true
-		err = l.fail(c, fmt.Errorf("the reply has %d bytes, not %d: %w", len(reply), n, slm.ErrProtocol))
+		if try == 1 {
+			return nil, l.fail(c, fmt.Errorf("the reply has %d bytes, not %d: %w", len(reply), n, slm.ErrProtocol))
+		}
+		l.stats.Retries++
 	}
-	return reply, err
 }
 
 // set writes and waits for the acknowledgement. The command must be one that may be given twice.
@@ -95,8 +100,8 @@ func (l *line) once(ctx context.Context, m mode, c command, data ...[]byte) ([]b
 	return nil, l.fail(c, err)
 }
 
-// give sends a command that has no reply and asks the board afterwards whether it took it.
-// TI's program asks for no reply to 0x1A32, and the error code is that of the last command.
+// give sends a command that has no reply and asks the board afterwards whether it took it:
+// the error code is that of the last command.
 func (l *line) give(ctx context.Context, c command, data ...[]byte) error {
 	if _, err := l.once(ctx, silent, c, data...); err != nil {
 		return err
@@ -191,5 +196,5 @@ func (l *line) fail(c command, err error) error {
 	case errors.Is(err, slm.ErrProtocol):
 		remedy = "; see that no other program uses the board, and try a shorter USB cable"
 	}
-	return fmt.Errorf("%s: command %v: %w%s", l.board, c, err, remedy)
+	return fmt.Errorf("command %v: %w%s", c, err, remedy)
 }

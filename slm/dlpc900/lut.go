@@ -3,6 +3,7 @@ package dlpc900
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"time"
 
@@ -125,8 +126,34 @@ func (l *line) reorder(ctx context.Context, order []uint16, endless bool) error 
 	for _, i := range order {
 		data = binary.LittleEndian.AppendUint16(data, i)
 	}
+	// TI's program asks for no reply to this one command; a board may not give any. A lost
+	// order would go unnoticed then, and the next start show something else, so the reply is
+	// wanted wherever it comes: the first reorder finds that out.
+	if l.orders != mute {
+		_, err := l.once(ctx, acknowledged, cmdReorder, data)
+		if l.orders == answered || !errors.Is(err, slm.ErrTimeout) {
+			if err == nil {
+				l.orders = answered
+			}
+			return err
+		}
+		if err := l.give(ctx, cmdReorder, data); err != nil {
+			return err
+		}
+		l.orders = mute
+		return nil
+	}
 	return l.give(ctx, cmdReorder, data)
 }
+
+// replies says whether a board answers a command.
+type replies byte
+
+const (
+	untried replies = iota
+	answered
+	mute
+)
 
 // What a sequence can be told (0x1A24; DLPU018F, pattern start and stop). Pause is not
 // used.

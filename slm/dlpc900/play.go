@@ -326,11 +326,11 @@ func (d *Device) Wait(ctx context.Context) (int, error) {
 		d.turn <- struct{}{}
 		switch {
 		case r.ended && r.err != nil:
-			return r.shown, fmt.Errorf("cannot %s on %s: %w", what, d.line.board, r.err)
+			return r.shown, fmt.Errorf("cannot %s on %s: %w", what, name(d.options), r.err)
 		case r.ended:
 			return r.shown, nil
 		case err != nil:
-			return 0, fmt.Errorf("cannot %s on %s: %w", what, d.line.board, err)
+			return 0, fmt.Errorf("cannot %s on %s: %w", what, name(d.options), err)
 		}
 		t := time.NewTimer(again)
 		select {

@@ -171,7 +171,7 @@ func (d *Device) warm(ctx context.Context) error {
 func (d *Device) WarmUp(ctx context.Context, period, length time.Duration) error {
 	const what = "warm up"
 	if d.options.Rest != RestWarm {
-		return fmt.Errorf("cannot %s on %s: it was not opened with RestWarm: %w", what, d.line.board, slm.ErrInput)
+		return fmt.Errorf("cannot %s on %s: it was not opened with RestWarm: %w", what, name(d.options), slm.ErrInput)
 	}
 	ctx, cancel, err := d.take(ctx, what)
 	if err != nil {
@@ -194,7 +194,7 @@ func (d *Device) WarmUp(ctx context.Context, period, length time.Duration) error
 		return nil
 	}
 	if err := sleep(ctx, length); err != nil {
-		return fmt.Errorf("cannot %s on %s: %w", what, d.line.board, err)
+		return fmt.Errorf("cannot %s on %s: %w", what, name(d.options), err)
 	}
 	return nil
 }
