@@ -36,7 +36,8 @@ type Limits struct {
 	Body int // bytes of any body
 }
 
-// Memory is how much reading a request takes before its tensors: the JSON part, twice.
+// Memory is how much reading a request takes before its tensors: four times the JSON
+// part, as bounded has it, and the text.
 // Length and header are those of ReadRequest.
 func (l Limits) Memory(length int64, header string) int64 {
 	size := int64(l.JSON)
@@ -45,7 +46,7 @@ func (l Limits) Memory(length int64, header string) int64 {
 	} else if length >= 0 {
 		size = min(length, size)
 	}
-	return 2 * size
+	return 5 * size
 }
 
 // MaxHeader is the bytes of the JSON part before binary tensors, at most.
@@ -53,10 +54,9 @@ const MaxHeader = 1 << 20
 
 // Other fixed limits.
 const (
-	maxTensors    = 16 // inputs, and outputs
-	maxShape      = 8  // dimensions
-	maxParameters = 32 // of a request or a tensor
-	maxDepth      = 32 // of JSON
+	maxTensors = 16      // inputs, and outputs
+	maxShape   = 8       // dimensions
+	maxSize    = 1 << 40 // elements of a tensor
 )
 
 // Request is an inference request.
@@ -101,19 +101,22 @@ type Region struct {
 	Offset, Size int64
 }
 
+// parameters are strings, booleans and numbers by their names; nil is as good as none.
+type parameters map[string]any
+
 // Message is a request as it was decoded, from JSON or from what another transport
 // has. Its values are checked by ReadRequest, or by NewRequest.
 type Message struct {
-	ID         string     `json:"id"`
-	Parameters parameters `json:"parameters"`
-	Inputs     inputList  `json:"inputs"`
-	Outputs    outputList `json:"outputs"`
+	ID         string          `json:"id"`
+	Parameters parameters      `json:"parameters"`
+	Inputs     []MessageInput  `json:"inputs"`
+	Outputs    []MessageOutput `json:"outputs"`
 }
 
 // MessageInput is an input as it was decoded.
 type MessageInput struct {
 	Name       string          `json:"name"`
-	Shape      dimensions      `json:"shape"`
+	Shape      []int64         `json:"shape"`
 	Datatype   string          `json:"datatype"`
 	Parameters parameters      `json:"parameters"`
 	Data       json.RawMessage `json:"data"`
@@ -189,14 +192,13 @@ func ended(err error, n int, of int64) error {
 // parse parses the JSON part. Rest is the length of the binary part, -1 if that is
 // not known.
 func parse(text []byte, body io.Reader, rest int64) (*Request, error) {
-	if err := shallow(text); err != nil {
+	if err := bounded(text); err != nil {
 		return nil, err
 	}
 	d := json.NewDecoder(bytes.NewReader(text))
+	d.UseNumber()
 	var m Message
-	if err := d.Decode(&m); errors.Is(err, ErrRequest) {
-		return nil, err
-	} else if err != nil {
+	if err := d.Decode(&m); err != nil {
 		return nil, refuse("its JSON is wrong: %v", err)
 	}
 	if _, err := d.Token(); err != io.EOF {
@@ -207,9 +209,6 @@ func parse(text []byte, body io.Reader, rest int64) (*Request, error) {
 
 // NewRequest checks a message that is no JSON. Its outputs are binary.
 func NewRequest(m Message) (*Request, error) {
-	if len(m.Inputs) > maxTensors || len(m.Outputs) > maxTensors {
-		return nil, refuse("it has %d inputs and %d outputs; %d of each are the most", len(m.Inputs), len(m.Outputs), maxTensors)
-	}
 	r, err := m.check(bytes.NewReader(nil), 0)
 	if err != nil {
 		return nil, err
@@ -223,6 +222,9 @@ func NewRequest(m Message) (*Request, error) {
 
 // check makes a request of a message.
 func (m *Message) check(body io.Reader, rest int64) (*Request, error) {
+	if len(m.Inputs) > maxTensors || len(m.Outputs) > maxTensors {
+		return nil, refuse("it has %d inputs and %d outputs; %d of each are the most", len(m.Inputs), len(m.Outputs), maxTensors)
+	}
 	r := &Request{ID: m.ID, Parameters: m.Parameters, body: body}
 	if err := boolean(m.Parameters, "binary_data_output", &r.Binary); err != nil {
 		return nil, err
@@ -280,12 +282,11 @@ func (m *MessageInput) check() (in Input, err error) {
 	if len(m.Shape) > maxShape {
 		return in, refuse("input %.64q has %d dimensions, %d are the most", m.Name, len(m.Shape), maxShape)
 	}
-	const maxElements = 1 << 40
 	for _, n := range m.Shape {
 		if n < 0 {
 			return in, refuse("input %.64q has shape %d; no dimension may be negative", m.Name, m.Shape)
 		}
-		if n > maxElements || n > 0 && int64(in.Elements) > maxElements/n {
+		if n > maxSize || n > 0 && int64(in.Elements) > maxSize/n {
 			return in, refuse("input %.64q has shape %d, far too many elements", m.Name, m.Shape)
 		}
 		in.Shape, in.Elements = append(in.Shape, int(n)), in.Elements*int(n)
