@@ -55,7 +55,7 @@ func BenchmarkDoors(b *testing.B) {
 // doors measures an OPU through every door.
 func doors(b *testing.B, opu server.OPU, batches []int) {
 	m, n := opu.Shape()
-	h := start(b, server.Options{OPU: opu, SharedMemory: shared})
+	h := start(b, server.Options{Matrix: &server.Matrix{OPU: opu}, SharedMemory: shared})
 	for _, rows := range batches {
 		x, y := make([]int8, rows*n), make([]complex64, rows*m)
 		for i := range x {

@@ -28,10 +28,10 @@ func ForGRPC(l net.Listener) net.Listener { return grpcListener{l} }
 type grpcListener struct{ net.Listener }
 
 // Limits of gRPC. A message is as large as its sender likes, up to the most; that much
-// is taken from the budget before it is read.
+// is taken from the budget before it is read, twice: as it came, and decoded.
 const (
-	mostStreams  = 64 // calls of a connection at a time
-	messageShare = 64 // part of Limits.Memory that a message may have
+	mostStreams  = 64  // calls of a connection at a time
+	messageShare = 128 // part of Limits.Memory that a message may have
 )
 
 func (s *Server) mostMessage() int {
@@ -121,7 +121,7 @@ func (s *Server) callOf(stream grpc.ServerStream, open bool) (*call, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := h.take(int64(s.mostMessage())); err != nil {
+	if err := h.take(int64(2 * s.mostMessage())); err != nil {
 		h.release()
 		return nil, err
 	}
@@ -146,12 +146,16 @@ func peerOfCall(ctx context.Context) *peer { return ctx.Value(peerKeyRPC{}).(*pe
 
 // infer is the call ModelInfer.
 func (c *call) infer() error {
-	q := new(oippb.ModelInferRequest)
-	if err := c.stream.RecvMsg(q); err != nil {
+	var text encoded
+	q, err := (*oippb.ModelInferRequest)(nil), c.stream.RecvMsg(&text)
+	if err == nil {
+		q, err = text.decode()
+	}
+	if err != nil {
 		c.hold.release()
 		return err
 	}
-	c.hold.give(int64(c.s.mostMessage() - messageSize(q)))
+	c.hold.give(int64(2 * (c.s.mostMessage() - len(text))))
 	result, err := c.s.compute(c.stream.Context(), ask{peer: c.peer, hold: c.hold, model: q.ModelName, version: q.ModelVersion, read: readMessage(q)})
 	if err != nil {
 		return err

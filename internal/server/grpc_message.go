@@ -14,8 +14,69 @@ import (
 	"github.com/light-in-the-loop/opu/internal/oip/oippb"
 )
 
-// messageSize is how much memory a request takes that is read already.
-func messageSize(q *oippb.ModelInferRequest) int { return 2 * proto.Size(q) }
+// encoded is a ModelInferRequest as it came.
+type encoded []byte
+
+// What a message may have of things that take much more memory decoded than encoded:
+// far more than requests need.
+const (
+	mostFields   = 4096    // of a message and of its tensors, together
+	mostContents = 1 << 20 // bytes of typed contents, each of which may be a number of eight
+)
+
+// decode decodes a request, if it takes not much more memory than its bytes.
+func (e encoded) decode() (*oippb.ModelInferRequest, error) {
+	fields, contents := 0, 0
+	tensors := func(n protowire.Number) bool { return n == 5 || n == 6 } // inputs, outputs
+	err := eachField(e, func(n protowire.Number, value []byte) error {
+		if fields++; !tensors(n) {
+			return nil
+		}
+		return eachField(value, func(m protowire.Number, value []byte) error {
+			if fields++; n == 5 && m == 5 {
+				contents += len(value)
+			}
+			return nil
+		})
+	})
+	switch {
+	case err != nil:
+		return nil, err
+	case fields > mostFields:
+		return nil, fmt.Errorf("cannot read a message of %d fields: %d are the most: %w", fields, mostFields, oip.ErrRequest)
+	case contents > mostContents:
+		return nil, fmt.Errorf("cannot read %d bytes of typed contents: %d are the most; send raw_input_contents: %w", contents, mostContents, oip.ErrTooLarge)
+	}
+	q := new(oippb.ModelInferRequest)
+	if err := proto.Unmarshal(e, q); err != nil {
+		return nil, fmt.Errorf("cannot read the message: %v: %w", err, oip.ErrRequest)
+	}
+	return q, nil
+}
+
+// eachField calls f with every field of a message; the value is that of bytes and
+// messages.
+func eachField(text []byte, f func(n protowire.Number, value []byte) error) error {
+	for len(text) > 0 {
+		n, kind, size := protowire.ConsumeTag(text)
+		if size < 0 {
+			return fmt.Errorf("cannot read the message: %v: %w", protowire.ParseError(size), oip.ErrRequest)
+		}
+		text = text[size:]
+		if size = protowire.ConsumeFieldValue(n, kind, text); size < 0 {
+			return fmt.Errorf("cannot read the message: %v: %w", protowire.ParseError(size), oip.ErrRequest)
+		}
+		var value []byte
+		if kind == protowire.BytesType {
+			value, _ = protowire.ConsumeBytes(text)
+		}
+		if err := f(n, value); err != nil {
+			return err
+		}
+		text = text[size:]
+	}
+	return nil
+}
 
 // readMessage makes a request of a message, by the rules of section 11.
 func readMessage(q *oippb.ModelInferRequest) func() (*oip.Request, error) {
@@ -139,7 +200,7 @@ func newReply(r *result) *reply {
 // rawOutputContents is the number of that field.
 const rawOutputContents = 6
 
-// codec is the usual one, but for replies.
+// codec is the usual one, but for requests and results of inference.
 type codec struct{ encoding.CodecV2 }
 
 func newCodec() codec { return codec{encoding.GetCodecV2("proto")} }
@@ -163,6 +224,15 @@ func (c codec) Marshal(v any) (mem.BufferSlice, error) {
 		return mem.BufferSlice{mem.SliceBuffer(head)}, nil
 	}
 	return mem.BufferSlice{mem.SliceBuffer(head), mem.NewBuffer(&r.data, (*sentPool)(r))}, nil
+}
+
+// Unmarshal is for grpc.
+func (c codec) Unmarshal(data mem.BufferSlice, v any) error {
+	if e, ok := v.(*encoded); ok {
+		*e = data.Materialize()
+		return nil
+	}
+	return c.CodecV2.Unmarshal(data, v)
 }
 
 // sentPool notes that a reply's data is no longer needed.

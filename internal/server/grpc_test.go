@@ -206,7 +206,7 @@ func TestGRPCDescriptions(t *testing.T) {
 }
 
 func TestGRPCRefusals(t *testing.T) {
-	h := start(t, server.Options{Matrix: &server.Matrix{OPU: new(fake)}, Limits: server.Limits{Memory: 1 << 20, Response: 1 << 14}}) // messages of 16 KiB
+	h := start(t, server.Options{Matrix: &server.Matrix{OPU: new(fake)}, Limits: server.Limits{Memory: 1 << 20, Response: 1 << 14}}) // messages of 8 KiB
 	conn := dialGRPC(t, h.grpcTCP)
 	c, ctx := oippb.NewGRPCInferenceServiceClient(conn), withToken(t)
 	row := randomRows(1, 1, -1)
@@ -241,8 +241,13 @@ func TestGRPCRefusals(t *testing.T) {
 		{"parameter", func(q *oippb.ModelInferRequest) { q.Parameters = map[string]*oippb.InferParameter{"row_cout": {}} }, codes.InvalidArgument, "row_cout"},
 		{"ternary light", func(q *oippb.ModelInferRequest) { q.ModelName = "opu-intensity" }, codes.Unimplemented, "shutter"},
 		{"rows", func(q *oippb.ModelInferRequest) {
-			q.Inputs[0].Shape[0], q.RawInputContents[0] = 1000, make([]byte, 10000)
+			q.Inputs[0].Shape[0], q.RawInputContents[0] = 400, make([]byte, 10000)
 		}, codes.ResourceExhausted, "max_batch_size"},
+		{"fields", func(q *oippb.ModelInferRequest) {
+			for range 2000 { // two bytes each
+				q.Inputs = append(q.Inputs, new(oippb.ModelInferRequest_InferInputTensor))
+			}
+		}, codes.InvalidArgument, "16 of each"},
 		{"message", func(q *oippb.ModelInferRequest) { q.RawInputContents[0] = make([]byte, 1<<15) }, codes.ResourceExhausted, "larger than max"},
 		{"shared memory", func(q *oippb.ModelInferRequest) {
 			q.RawInputContents = nil
