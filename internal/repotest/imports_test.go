@@ -56,6 +56,8 @@ var rules = []rule{
 		why: "a service of the OPU is the same on every bench; commands choose it"},
 	{of: "internal/...", may: []string{"helpers"},
 		why: "a helper that anyone may import must not bring the optics along"},
+	{of: "examples/...", may: []string{"any"},
+		why: "an example is tested with everything that it is an example of"},
 	{of: "cmd/...", may: []string{"any"},
 		why: "commands put the parts together, and only they choose between a device and the simulation"},
 }
