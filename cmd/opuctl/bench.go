@@ -65,10 +65,10 @@ type need struct {
 
 // table is an opened bench.
 type table struct {
-	rig  *rig.Rig
-	kind slm.Kind
-	mask *slm.Pattern // nil: all mirrors
-	sim  *sim.Bench   // nil on real hardware
+	bench *bench.Bench
+	rig   *rig.Rig // the bench's
+	kind  slm.Kind
+	mask  *slm.Pattern // nil: all mirrors
 }
 
 // open opens the bench that the flags name, large enough for what is needed.
@@ -90,18 +90,14 @@ func (b *benchFlags) open(stderr io.Writer, n need) (*table, error) {
 	if usual, _ := sim.Preset(b.sim, b.seed); c.Width != usual.Width || c.Chip != usual.Chip {
 		fmt.Fprintf(stderr, "note: the simulated bench grew to a sensor of %dx%d pixels and a chip of %v mirrors\n", c.Width, c.Height, c.Chip)
 	}
-	device, err := sim.New(c)
+	opened, err := bench.New(c, b.sim)
 	if err != nil {
 		return nil, usage("%v", err)
 	}
-	r, err := rig.New(device.DMD(), device.Camera(), rig.Config{Shutter: device})
-	if err != nil {
-		return nil, err
-	}
-	t := &table{rig: r, kind: kind, sim: device}
+	t := &table{bench: opened, rig: opened.Rig, kind: kind}
 	if b.mask != "" {
-		if t.mask, err = readMask(b.mask, r.SLM().Geometry); err != nil {
-			r.Close()
+		if t.mask, err = readMask(b.mask, t.rig.SLM().Geometry); err != nil {
+			opened.Close()
 			return nil, err
 		}
 	}
@@ -127,14 +123,16 @@ func (b *benchFlags) calibrate(ctx context.Context, t *table, n need, p *progres
 	return b.learn(ctx, t, n, p)
 }
 
+// options are those of calibrating.
+func (b *benchFlags) options(t *table, n need) bench.Options {
+	return bench.Options{
+		Features: n.features, Outputs: n.outputs, Layout: t.kind, Mask: t.mask, Seed: b.seed, Anchor: b.anchor, Tags: b.tags,
+	}
+}
+
 // learn learns a calibration.
 func (b *benchFlags) learn(ctx context.Context, t *table, n need, p *progress) (*calib.Calibration, error) {
-	cal, err := calib.Learn(ctx, t.rig, calib.Options{
-		Anchor: b.anchor, Tags: b.tags,
-		Layout:  slm.LayoutSpec{Kind: t.kind, Features: n.features, Seed: b.seed, Mask: t.mask},
-		Outputs: n.outputs, Seed: b.seed, Taps: bench.Taps, Stride: bench.Stride,
-		Progress: func(stage string) { p.to(0, "calibrating: "+stage) },
-	})
+	cal, err := t.bench.Learn(ctx, b.options(t, n), func(stage string) { p.to(0, "calibrating: "+stage) })
 	if err == nil {
 		p.line("calibrated: %s", summary(cal))
 	}

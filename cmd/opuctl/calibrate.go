@@ -1,34 +1,14 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"path/filepath"
-	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
-	"github.com/light-in-the-loop/opu/calib"
 	"github.com/light-in-the-loop/opu/calib/report"
-	"github.com/light-in-the-loop/opu/sim"
 )
-
-// benchTruth is what a simulated bench knows of itself, for reports only.
-type benchTruth struct {
-	Carrier [2]float64 `json:"carrier"`
-	Radius  float64    `json:"radius"`
-	Rho     float64    `json:"rho"`
-}
-
-func truthOf(b *sim.Bench) *benchTruth {
-	if b == nil {
-		return nil
-	}
-	t := b.Truth()
-	return &benchTruth{t.Carrier, t.Radius, t.Rho}
-}
 
 func newCalibrate() *cobra.Command {
 	var b benchFlags
@@ -89,57 +69,35 @@ pictures of what was seen, also of a calibration that was refused.`,
 				return err
 			}
 			defer t.rig.Close()
-			p := newProgress(c.ErrOrStderr(), -1)
-			cal, err := b.learn(c.Context(), t, n, p)
-			result := calibrationReport{Truth: truthOf(t.sim)}
-			page := report.Report{Title: "Calibration", Subject: subject(t), Simulated: b.sim, Time: time.Now()}
-			var failure *calib.Failure
-			switch {
-			case errors.As(err, &failure):
-				result.fail(failure)
-				page.Carrier, page.Seen = failure.Carrier, failure.Seen
-			case err != nil:
-				return err
-			default:
-				figures, err := cal.Examine(c.Context(), t.rig, b.seed)
-				if err != nil {
-					return err
-				}
-				result.learnt(cal)
-				result.Figures, result.Verdict = figures, cal.Judge(figures)
-				cal.Examined = figures
-				page.Carrier, page.Seen, page.Figures, page.Facts = cal.Carrier, figures.Seen, figures, facts(cal)
-			}
+			p := newProgress(c.ErrOrStderr(), 100)
+			found, err := t.bench.Calibrate(c.Context(), b.options(t, n), func(stage string, share float64) {
+				p.to(int(100*share), "calibrating: "+stage)
+			})
 			p.done()
+			if err != nil {
+				return err
+			}
 			if dir != "" {
-				page.Verdict, page.Result = result.Verdict, result
-				if err := page.Write(dir); err != nil {
+				if err := found.Report.Write(dir); err != nil {
 					return err
 				}
 			}
-			saved := file != "" && result.Verdict.Verdict == calib.VerdictGood
+			saved := file != "" && found.Err() == nil
 			if saved {
-				if err := cal.Save(file); err != nil {
+				if err := found.Learnt.Save(file); err != nil {
 					return err
 				}
 			}
-			err = out.print(c.OutOrStdout(), result, func(w io.Writer) {
-				if cal != nil {
-					printCalibration(w, cal)
-				}
-				printVerdict(w, result.Verdict)
-				if result.Truth != nil {
-					fmt.Fprintf(w, "simulated bench %q; its truth: carrier (%.4f, %.4f), radius %.4f, rho %.2f\n",
-						b.sim, result.Truth.Carrier[0], result.Truth.Carrier[1], result.Truth.Radius, result.Truth.Rho)
-				}
+			err = out.print(c.OutOrStdout(), found.Result, func(w io.Writer) {
+				found.Print(w)
 				if saved {
 					fmt.Fprintf(w, "saved to %s\n", file)
 				}
 				printReport(w, dir)
 			})
 			if err == nil {
-				if err = result.Verdict.Err(); err != nil {
-					err = fmt.Errorf("cannot use this calibration, nothing was saved: %w", err)
+				if err = found.Err(); err != nil {
+					err = fmt.Errorf("%w; nothing was saved", err)
 				}
 			}
 			return err
@@ -155,102 +113,8 @@ pictures of what was seen, also of a calibration that was refused.`,
 	return c
 }
 
-// calibrationReport is a calibration as programs read it. What a refused one did not
-// come to is null.
-type calibrationReport struct {
-	Carrier         *[2]float64 `json:"carrier"` // fu, fv, cycles per pixel
-	Radius          *float64    `json:"radius"`
-	SidebandDB      *float64    `json:"sideband_db"`
-	SNRDB           *float64    `json:"snr_db"`
-	LinearityDB     *float64    `json:"linearity_db"`
-	RepeatabilityDB *float64    `json:"repeatability_db"`
-	Saturated       *float64    `json:"saturated"`
-	Rho             *float64    `json:"rho"`
-	ExposureUS      *float64    `json:"exposure_us"`
-	Features        *int        `json:"features"`
-	Outputs         *int        `json:"outputs"`
-	EpochOfB        *string     `json:"epoch_of_b"`
-	calib.Verdict
-	Notes   []string       `json:"notes,omitempty"` // what was corrected on the way
-	Figures *calib.Figures `json:"figures"`
-	Truth   *benchTruth    `json:"truth,omitempty"`
-}
-
-func calibrationResult(c *calib.Calibration) (r calibrationReport) {
-	r.learnt(c)
-	return r
-}
-
-// learnt fills in a calibration.
-func (r *calibrationReport) learnt(c *calib.Calibration) {
-	r.seen(c.Carrier)
-	r.Notes = c.Notes
-	r.SNRDB, r.LinearityDB, r.RepeatabilityDB = &c.Quality.SNR, &c.Quality.Linearity, &c.Quality.Repeatability
-	r.Saturated, r.Rho = &c.Levels.Saturated, &c.Quality.Rho
-	exposure, epoch := float64(c.Settings.Exposure.Microseconds()), c.Epoch()
-	r.ExposureUS, r.Features, r.Outputs, r.EpochOfB = &exposure, &c.Layout.Features, &c.Outputs, &epoch
-}
-
-// fail fills in what was seen before a calibration failed.
-func (r *calibrationReport) fail(f *calib.Failure) {
-	r.Verdict = calib.Refuse(f)
-	if f.Carrier.Radius > 0 {
-		r.seen(f.Carrier)
-	}
-	r.Saturated = &f.Levels.Saturated
-}
-
-func (r *calibrationReport) seen(c calib.Carrier) {
-	r.Carrier, r.Radius, r.SidebandDB = &[2]float64{c.Fu, c.Fv}, &c.Radius, &c.SidebandDB
-}
-
-// subject names the devices of a report.
-func subject(t *table) string {
-	return fmt.Sprintf("%s and %s", t.rig.SLM().Model, t.rig.Camera().Model)
-}
-
-// facts are the lines of a calibration in a report.
-func facts(c *calib.Calibration) (all []report.Fact) {
-	var text strings.Builder
-	printCalibration(&text, c)
-	for line := range strings.Lines(text.String()) {
-		name, value, _ := strings.Cut(strings.TrimSpace(line), " ")
-		all = append(all, report.Fact{Name: name, Value: strings.TrimSpace(value)})
-	}
-	return all
-}
-
 func printReport(w io.Writer, dir string) {
 	if dir != "" {
 		fmt.Fprintf(w, "report in %s\n", filepath.Join(dir, report.PageFile))
 	}
-}
-
-func printVerdict(w io.Writer, v calib.Verdict) {
-	for _, c := range v.Checks {
-		mark := "ok"
-		if !c.OK {
-			mark = "NOT"
-		}
-		fmt.Fprintf(w, "  %-3s %-42s %8.3g %-10s %s\n", mark, c.Name, c.Value, c.Unit, c.Limit)
-	}
-	fmt.Fprintf(w, "verdict     %s\n", v.Verdict)
-	for _, reason := range v.Reasons {
-		fmt.Fprintf(w, "  %s\n", reason)
-	}
-}
-
-func printCalibration(w io.Writer, c *calib.Calibration) {
-	fmt.Fprintf(w, "epoch       %s, learnt %s on %s and %s\n", c.Epoch(), c.Created.Local().Format("2006-01-02 15:04:05"), c.SLM.Model, c.Camera.Model)
-	fmt.Fprintf(w, "matrix      %d complex outputs x %d inputs (%s, %d mirrors each)\n", c.Outputs, c.Layout.Features, c.Layout.Kind, c.Layout.Area)
-	fmt.Fprintf(w, "carrier     (%.4f, %.4f) cycles per pixel, %.2f radii from zero\n", c.Carrier.Fu, c.Carrier.Fv, c.Carrier.Band().FromZero()/c.Carrier.Radius)
-	fmt.Fprintf(w, "sideband    radius %.4f cycles per pixel, %.1f dB over the floor\n", c.Carrier.Radius, c.Carrier.SidebandDB)
-	fmt.Fprintf(w, "light       exposure %v in a period of %v; levels: black %.1f, mirrors off %.1f, half on %.1f of %d counts; %.2g %% saturated\n",
-		c.Settings.Exposure, c.Settings.Period, c.Levels.Black, c.Levels.Off, c.Levels.Half, 1<<c.Settings.BitDepth-1, 100*c.Levels.Saturated)
-	for _, note := range c.Notes {
-		fmt.Fprintf(w, "note        %s\n", note)
-	}
-	fmt.Fprintf(w, "reference   %.2f times the power of half-on speckle\n", c.Quality.Rho)
-	fmt.Fprintf(w, "quality     SNR %.1f dB (half-on, one exposure), linearity %.1f dB, repeatability %.1f dB\n",
-		c.Quality.SNR, c.Quality.Linearity, c.Quality.Repeatability)
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/light-in-the-loop/opu/calib"
 	"github.com/light-in-the-loop/opu/internal/atomicfile"
+	"github.com/light-in-the-loop/opu/internal/bench"
 	"github.com/light-in-the-loop/opu/internal/picture"
 )
 
@@ -67,16 +68,16 @@ calibration itself. As text, or with --out as a picture.`,
 				}
 			}
 			result := struct {
-				Mean        float64           `json:"mean_counts"`
-				Saturated   float64           `json:"saturated"`
-				Health      float64           `json:"health"`
-				PhaseRad    float64           `json:"phase_rad"`
-				Calibration calibrationReport `json:"calibration"`
-				Simulated   string            `json:"simulated,omitempty"`
-				Picture     string            `json:"picture,omitempty"`
-			}{view.Mean, view.Saturated, view.Drift.Health, view.Drift.Phase(), calibrationResult(cal), b.sim, file}
+				Mean        float64                 `json:"mean_counts"`
+				Saturated   float64                 `json:"saturated"`
+				Health      float64                 `json:"health"`
+				PhaseRad    float64                 `json:"phase_rad"`
+				Calibration bench.CalibrationResult `json:"calibration"`
+				Simulated   string                  `json:"simulated,omitempty"`
+				Picture     string                  `json:"picture,omitempty"`
+			}{view.Mean, view.Saturated, view.Drift.Health, view.Drift.Phase(), bench.CalibrationResultOf(cal), b.sim, file}
 			return out.print(c.OutOrStdout(), result, func(w io.Writer) {
-				printCalibration(w, cal)
+				bench.PrintCalibration(w, cal)
 				fmt.Fprintf(w, "now         mean level %.1f counts, %.2g %% saturated; probe: health %.3f, phase %+.3f rad\n",
 					view.Mean, 100*view.Saturated, view.Drift.Health, view.Drift.Phase())
 				fmt.Fprintf(w, "spectrum (dB over its floor; S marks the sideband, s its twin):\n")

@@ -20,6 +20,7 @@ import (
 	"github.com/light-in-the-loop/opu/dfa"
 	"github.com/light-in-the-loop/opu/dfa/dataset"
 	"github.com/light-in-the-loop/opu/driver"
+	"github.com/light-in-the-loop/opu/internal/bench"
 	"github.com/light-in-the-loop/opu/internal/npy"
 	"github.com/light-in-the-loop/opu/slm"
 )
@@ -74,7 +75,7 @@ func exitCode(err error) int {
 		return exitInput
 	}
 	for _, input := range []error{
-		errUsage, slm.ErrInput, driver.ErrInput, calib.ErrFile, dfa.ErrInput, dfa.ErrFile, dfa.ErrOtherMatrix,
+		errUsage, bench.ErrInput, slm.ErrInput, driver.ErrInput, calib.ErrFile, dfa.ErrInput, dfa.ErrFile, dfa.ErrOtherMatrix,
 		dataset.ErrFormat, dataset.ErrChecksum, dataset.ErrNotFound, npy.ErrFormat, os.ErrNotExist, os.ErrPermission,
 		client.ErrInput, client.ErrUnauthorised, client.ErrOtherMatrix,
 	} {

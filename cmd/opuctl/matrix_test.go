@@ -168,7 +168,7 @@ func TestMatrixOfBench(t *testing.T) {
 		x[j] = 1
 		p := slm.NewPattern(layout.Chip())
 		layout.Encode(p, x, 1)
-		field := bench.sim.Field(p)
+		field := bench.bench.Sim.Field(p)
 		for i := range d.Outputs() {
 			u, v := d.Position(i)
 			at := int(v)*cal.Settings.ROI.Width + int(u)

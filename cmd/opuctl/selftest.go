@@ -1,14 +1,11 @@
 package main
 
 import (
-	"fmt"
 	"io"
-	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/light-in-the-loop/opu/calib"
-	"github.com/light-in-the-loop/opu/calib/report"
 )
 
 func newSelftest() *cobra.Command {
@@ -48,29 +45,21 @@ verdict is "refused" the exit code is 1.`,
 				return err
 			}
 			defer t.rig.Close()
-			figures, err := cal.Examine(c.Context(), t.rig, b.seed)
+			found, err := t.bench.Selftest(c.Context(), cal, b.seed)
 			if err != nil {
 				return err
 			}
-			result := selftestReport{EpochOfB: cal.Epoch(), Verdict: cal.Judge(figures), Figures: figures, Simulated: b.sim}
 			if dir != "" {
-				page := report.Report{
-					Title: "Self-test", Subject: subject(t), Simulated: b.sim, Time: time.Now(), Verdict: result.Verdict,
-					Carrier: cal.Carrier, Seen: figures.Seen, Figures: figures, Facts: facts(cal), Result: result,
-				}
-				if err := page.Write(dir); err != nil {
+				if err := found.Report.Write(dir); err != nil {
 					return err
 				}
 			}
-			err = out.print(c.OutOrStdout(), result, func(w io.Writer) {
-				fmt.Fprintf(w, "epoch       %s, of %s\n", cal.Epoch(), cal.Created.Local().Format("2006-01-02 15:04:05"))
-				printVerdict(w, result.Verdict)
+			err = out.print(c.OutOrStdout(), found.Result, func(w io.Writer) {
+				found.Print(w)
 				printReport(w, dir)
 			})
 			if err == nil {
-				if err = result.Verdict.Err(); err != nil {
-					err = fmt.Errorf("cannot go on with this calibration: %w", err)
-				}
+				err = found.Err()
 			}
 			return err
 		},
@@ -80,12 +69,4 @@ verdict is "refused" the exit code is 1.`,
 	c.Flags().StringVar(&file, "calibration", "", "calibration `file` to judge by")
 	c.Flags().StringVar(&dir, "report", "", "`folder` to write a page with pictures to")
 	return c
-}
-
-// selftestReport is a self-test as programs read it.
-type selftestReport struct {
-	EpochOfB string `json:"epoch_of_b"`
-	calib.Verdict
-	Figures   *calib.Figures `json:"figures"`
-	Simulated string         `json:"simulated,omitempty"`
 }

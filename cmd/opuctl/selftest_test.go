@@ -8,6 +8,7 @@ import (
 
 	"github.com/light-in-the-loop/opu/calib"
 	"github.com/light-in-the-loop/opu/calib/report"
+	"github.com/light-in-the-loop/opu/internal/bench"
 )
 
 // A self-test finds its own bench good, and another medium not the calibration's; both
@@ -15,10 +16,10 @@ import (
 func TestSelftest(t *testing.T) {
 	dir := t.TempDir()
 	file, page := filepath.Join(dir, "bench.opucal"), filepath.Join(dir, "page")
-	var calibrated calibrationReport
+	var calibrated bench.CalibrationResult
 	must(t, &calibrated, "calibrate", "--sim=ideal", "--out", file, "--report", page)
 	hasPage(t, page, calib.VerdictGood, report.SelfTestFile)
-	var tested selftestReport
+	var tested bench.SelftestResult
 	must(t, &tested, "selftest", "--sim=ideal", "--calibration", file, "--report", page)
 	hasPage(t, page, calib.VerdictGood, report.SelfTestFile)
 	if tested.Verdict.Verdict != calib.VerdictGood || tested.EpochOfB != *calibrated.EpochOfB || tested.Figures.SNR < 20 {

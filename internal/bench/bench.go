@@ -29,17 +29,21 @@ type Options struct {
 	Outputs  int // complex; 0: as many as the sensor gives
 	Layout   slm.Kind
 	Seed     uint64
-	Anchor   float64 // as calib.Options has them
+	Mask     *slm.Pattern // of the lit mirrors; nil: all
+	Anchor   float64      // as calib.Options has them
 	Tags     bool
 
 	Driver driver.Options
 }
 
-// Bench is an assembled OPU.
+// Bench is the devices of an OPU, and what is done with them.
 type Bench struct {
+	Rig    *rig.Rig
+	Sim    *sim.Bench // nil: real devices
+	Preset string     // of the simulated bench, for people
+
+	// Of Open alone.
 	OPU     *driver.OPU
-	Rig     *rig.Rig
-	Sim     *sim.Bench
 	Verdict calib.Verdict
 }
 
@@ -73,10 +77,8 @@ func Fit(preset string, seed uint64, features, outputs int) (sim.Config, error) 
 	return c, nil
 }
 
-// Open builds the bench, calibrates and judges it, which takes some seconds. Progress
-// is called when a stage begins. A calibration that is not good is calib.ErrRefused, with
-// what to turn.
-func Open(ctx context.Context, c sim.Config, o Options, progress func(stage string)) (*Bench, error) {
+// New wires a simulated bench. Its preset's name is for people.
+func New(c sim.Config, preset string) (*Bench, error) {
 	table, err := sim.New(c)
 	if err != nil {
 		return nil, err
@@ -85,28 +87,42 @@ func Open(ctx context.Context, c sim.Config, o Options, progress func(stage stri
 	if err != nil {
 		return nil, err
 	}
-	b := &Bench{Rig: r, Sim: table}
-	if err := b.calibrate(ctx, o, progress); err != nil {
-		return nil, errors.Join(err, r.Close())
-	}
-	return b, nil
+	return &Bench{Rig: r, Sim: table, Preset: preset}, nil
 }
 
-func (b *Bench) calibrate(ctx context.Context, o Options, progress func(stage string)) error {
-	cal, err := calib.Learn(ctx, b.Rig, calib.Options{
-		Layout:  slm.LayoutSpec{Kind: o.Layout, Features: o.Features, Seed: o.Seed},
-		Outputs: o.Outputs, Seed: o.Seed, Anchor: o.Anchor, Tags: o.Tags, Taps: Taps, Stride: Stride,
-		Progress: progress,
-	})
+// Outputs is how many complex outputs a calibration has, of which so many are asked for
+// (0: as many as there are).
+func (b *Bench) Outputs(asked int) (int, error) {
+	most := holo.MaxOutputs(holo.Kernel{Taps: Taps, Stride: Stride}, b.Rig.Camera().Width, b.Rig.Camera().Height)
+	if asked > most {
+		return 0, fmt.Errorf("cannot give %d complex outputs: the camera has room for %d: %w", asked, most, ErrInput)
+	}
+	if asked == 0 {
+		asked = most
+	}
+	return asked, nil
+}
+
+// Open makes a bench, calibrates and judges it, which takes some seconds. Progress is
+// called when a stage begins. A calibration that is not good is calib.ErrRefused, with
+// what to turn.
+func Open(ctx context.Context, c sim.Config, o Options, progress func(stage string)) (*Bench, error) {
+	b, err := New(c, "")
 	if err != nil {
-		return err
+		return nil, err
 	}
-	progress("judging")
-	if b.Verdict, err = Judge(ctx, cal, b.Rig, o.Seed); err != nil {
-		return err
+	found, err := b.Calibrate(ctx, o, func(stage string, _ float64) { progress(stage) })
+	if err == nil {
+		err = found.Err()
 	}
-	b.OPU, err = driver.New(ctx, b.Rig, cal, o.Driver)
-	return err
+	if err == nil {
+		b.Verdict = found.Result.Verdict
+		b.OPU, err = driver.New(ctx, b.Rig, found.Learnt, o.Driver)
+	}
+	if err != nil {
+		return nil, errors.Join(err, b.Close())
+	}
+	return b, nil
 }
 
 // Judge examines a calibration that was just learnt. One that is not good is

@@ -50,7 +50,7 @@ var rules = []rule{
 		why: "training consumes a Projector: optics, a matrix and a remote OPU are the same to it"},
 	{of: "client", may: []string{"helpers"},
 		why: "whoever uses a remote OPU needs neither its optics nor its server"},
-	{of: "internal/bench", may: []string{"sim", "driver", "calib", "rig", "holo", "slm", "helpers"},
+	{of: "internal/bench", may: []string{"sim", "driver", "calib", "calib/report", "rig", "holo", "slm", "helpers"},
 		why: "it puts the parts together for commands; no device and no service is among them"},
 	{of: "internal/server", may: []string{"driver", "calib", "helpers"},
 		why: "a service of the OPU is the same on every bench; commands choose it"},
