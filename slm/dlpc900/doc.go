@@ -8,7 +8,7 @@
 // these together: slots are planes somewhere, a new pattern costs the image it lands
 // in, and a run costs Stop, one reorder command, Start:
 //
-//	link, err := hidraw.Open("/dev/hidraw3") // any Link
+//	link, err := dlpc900.OpenHIDRaw("/dev/hidraw3") // or any Link; OpenPort does both
 //	dev, err := dlpc900.Open(ctx, link, dlpc900.Options{Port: "usb-1-2"})
 //	defer dev.Close() // parks the mirrors
 //	err = dev.Load(ctx, []int{0, 1}, []*slm.Pattern{plus, minus})

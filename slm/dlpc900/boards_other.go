@@ -1,0 +1,26 @@
+//go:build !linux
+
+package dlpc900
+
+import (
+	"context"
+	"errors"
+	"fmt"
+)
+
+// BoardInfo is a board that is plugged in.
+type BoardInfo struct {
+	Port   string `json:"port"`
+	Node   string `json:"node"`
+	Denied bool   `json:"denied,omitempty"`
+}
+
+// Boards needs Linux.
+func Boards() ([]BoardInfo, error) {
+	return nil, fmt.Errorf("cannot list DLPC900 boards on this system: %w", errors.ErrUnsupported)
+}
+
+// OpenPort needs Linux.
+func OpenPort(context.Context, string, Options) (*Device, error) {
+	return nil, fmt.Errorf("cannot open DLPC900 boards on this system: %w", errors.ErrUnsupported)
+}
