@@ -91,7 +91,7 @@ It ends with 0 if all are ready, and with 3 if one is not there or not ready.`,
 					if len(all) > 1 {
 						fmt.Fprintf(w, "%s%s\n", map[bool]string{true: "\n"}[i > 0], parts[i])
 					}
-					printStatus(w, &all[i], nil)
+					printStatus(w, &all[i])
 				}
 			})
 			if err != nil {
@@ -124,8 +124,8 @@ func (a *askedDaemon) status(ctx context.Context, address string, s *server.Stat
 	return err
 }
 
-// printStatus writes a status as a table; with the one before it also rates.
-func printStatus(w io.Writer, s, before *server.Status) {
+// printStatus writes a status as a table.
+func printStatus(w io.Writer, s *server.Status) {
 	row := func(name, format string, args ...any) {
 		fmt.Fprintf(w, "%-12s%s\n", name, fmt.Sprintf(format, args...))
 	}
@@ -135,17 +135,39 @@ func printStatus(w io.Writer, s, before *server.Status) {
 	}
 	row("device", "%s", device)
 	row("state", "%s, up for %v", stateOf(s), (time.Duration(s.Uptime * float64(time.Second))).Round(time.Second))
-	row("matrix", "%s, %d x %d, model %s version %s", s.Epoch, s.Outputs, s.Inputs, s.Model, s.ModelVersion)
-	rate := ""
-	if x, ok := projectionRate(s, before); ok {
-		rate = fmt.Sprintf(", %.0f a second", x)
+	if s.Job != nil {
+		row("job", "%s", jobOf(s.Job))
 	}
-	row("projected", "%d rows%s, %d of them zero and free", s.Stats.Projections, rate, s.Stats.ZeroRows)
+	if s.Epoch != "" {
+		row("matrix", "%s, %d x %d, model %s version %s", s.Epoch, s.Outputs, s.Inputs, s.Model, s.ModelVersion)
+	} else {
+		row("matrix", "none yet; %d x %d, model %s", s.Outputs, s.Inputs, s.Model)
+	}
+	if v := s.Verdict; v != nil {
+		row("verdict", "%s, by %s at %s", v.Verdict, v.By, v.Time.Local().Format(time.TimeOnly))
+		for _, reason := range v.Reasons {
+			row("", "%s", reason)
+		}
+	}
+	row("projected", "%d rows, %.0f a second now; %d of them zero and free", s.Stats.Projections, s.Rates.Projections, s.Stats.ZeroRows)
 	row("exposures", "%d, with markers %d frames; %d frames lost, %d damaged; %d exposures repeated, %d runs unproven",
 		s.Stats.Exposures, s.Stats.Frames, s.Stats.Lost, s.Stats.Damaged, s.Stats.Repeated, s.Stats.Unproven)
 	row("health", "%s", healthOf(s))
 	row("queue", "%d requests with %d rows waiting; %d refused", s.Queue.Requests, s.Queue.Rows, s.Queue.Refused)
 	row("lease", "%s", leaseOf(s))
+	if len(s.Errors) > 0 {
+		e := s.Errors[0]
+		row("last error", "%s, %s: %s", e.Time.Local().Format(time.TimeOnly), e.Code, e.Text)
+	}
+}
+
+// jobOf is what a job is doing.
+func jobOf(j *server.Job) string {
+	doing := fmt.Sprintf("%s %s", j.Kind, j.State)
+	if j.Stage != "" {
+		doing += ": " + j.Stage
+	}
+	return fmt.Sprintf("%s, %.0f %%", doing, 100*j.Progress)
 }
 
 // stateOf is whether the device can be used, and if not, why.
@@ -169,14 +191,5 @@ func leaseOf(s *server.Status) string {
 	if s.Lease == nil {
 		return "nobody's"
 	}
-	return fmt.Sprintf("%s until %s", s.Lease.Who, s.Lease.Until.Local().Format("15:04:05"))
-}
-
-// projectionRate is how many rows a second there were between two looks at one run of a
-// daemon.
-func projectionRate(s, before *server.Status) (rate float64, ok bool) {
-	if before == nil || s.Uptime <= before.Uptime {
-		return 0, false
-	}
-	return float64(s.Stats.Projections-before.Stats.Projections) / (s.Uptime - before.Uptime), true
+	return fmt.Sprintf("%s until %s", s.Lease.Who, s.Lease.Until.Local().Format(time.TimeOnly))
 }

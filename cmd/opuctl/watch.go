@@ -59,7 +59,6 @@ type watcher struct {
 	out, err io.Writer
 	live     bool // out is a terminal
 	lines    int  // of the table that is on it
-	before   *server.Status
 	looks    int
 }
 
@@ -101,7 +100,7 @@ func (w *watcher) watch(ctx context.Context) error {
 
 // said writes a line that is no look.
 func (w *watcher) said(text string) {
-	fmt.Fprintf(w.err, "%s %s\n", time.Now().Format("15:04:05"), text)
+	fmt.Fprintf(w.err, "%s %s\n", time.Now().Format(time.TimeOnly), text)
 	w.lines = 0 // the table is above it
 }
 
@@ -121,8 +120,10 @@ func (w *watcher) event(name string, data []byte) error {
 		w.redraw(&s)
 	default:
 		w.line(&s)
+		if s.Job != nil {
+			fmt.Fprintf(w.out, "%s %s\n", s.Time.Local().Format(time.TimeOnly), jobOf(s.Job))
+		}
 	}
-	w.before = &s
 	if w.looks++; w.looks == w.count {
 		return errEnough
 	}
@@ -136,14 +137,13 @@ func (w *watcher) redraw(s *server.Status) {
 		fmt.Fprintf(&b, "\x1b[%dA\x1b[J", w.lines) // up, and clear what is below
 	}
 	at := b.Len()
-	printStatus(&b, s, w.before)
+	printStatus(&b, s)
 	w.lines = bytes.Count(b.Bytes()[at:], []byte("\n"))
 	w.out.Write(b.Bytes())
 }
 
 // line is a look in short.
 func (w *watcher) line(s *server.Status) {
-	rate, _ := projectionRate(s, w.before)
 	fmt.Fprintf(w.out, "%s %s; %.0f projections/s, %d in all; %d requests; health %s; lease %s\n",
-		s.Time.Local().Format("15:04:05"), stateOf(s), rate, s.Stats.Projections, s.Queue.Requests, healthOf(s), leaseOf(s))
+		s.Time.Local().Format(time.TimeOnly), stateOf(s), s.Rates.Projections, s.Stats.Projections, s.Queue.Requests, healthOf(s), leaseOf(s))
 }

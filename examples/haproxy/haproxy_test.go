@@ -59,7 +59,7 @@ func (d *served) start(t *testing.T, seed uint64) {
 		t.Error(err)
 		return
 	}
-	s, err := server.New(server.Options{OPU: b.OPU, Model: d.model, Token: token, Simulated: "ideal"})
+	s, err := server.New(server.Options{Matrix: &server.Matrix{OPU: b.OPU}, Model: d.model, Token: token, Simulated: "ideal"})
 	if err != nil {
 		t.Error(err)
 		return
