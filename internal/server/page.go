@@ -27,11 +27,11 @@ import (
 var pageFiles embed.FS
 
 var pageTemplates = template.Must(template.New("").Funcs(template.FuncMap{
-	"grouped": grouped, "duration": briefDuration, "share": share, "significant": significant, "clock": clock,
+	"grouped": grouped, "duration": briefDuration, "share": share, "significant": significant, "clock": clock, "doing": doing,
 }).ParseFS(pageFiles, "page/*.tmpl"))
 
 // liveParts are the templates that come again, and the ids of their places.
-var liveParts = []string{"state", "figures", "circles", "matrix", "trouble"}
+var liveParts = []string{"state", "figures", "circles", "work", "matrix", "trouble"}
 
 // pagePolicy lets a page use nothing but what this server has files for.
 const pagePolicy = "default-src 'none'; img-src 'self'; style-src 'self'; script-src 'self'; connect-src 'self'; " +
@@ -42,6 +42,8 @@ func (s *Server) pageRoutes(open, closed func(path, method string, h handler)) {
 	open("/{$}", "GET", s.page)
 	open("/page/sign-in", "POST", s.signIn)
 	open("/page/sign-out", "POST", s.signOut)
+	closed("/page/jobs", "POST", s.readable(s.startFromPage))
+	closed("/page/jobs/{id}/cancel", "POST", s.readable(s.cancelFromPage))
 	closed("/page/events", "GET", s.pageEvents)
 	closed("/page/view", "GET", s.pageView)
 	closed("/page/frame.png", "GET", s.show("image/png", framePixels))
@@ -91,13 +93,16 @@ type pageData struct {
 	Status
 	State       pageState
 	Calibration *calib.Calibration
-	Verdict     calib.Verdict
-	Rates       *Sample // nil: none yet
+	Judged      calib.Verdict // when it was learnt
+	Offered     []jobKind
+	Last        []Job   // the last of each kind that has ended
+	Sample      *Sample // the newest; nil: none yet
 	View        *viewData
 	Circles     []circle
 	Program     string
 	SignedIn    bool
 	HasView     bool
+	HasReport   bool
 }
 
 // pageState is how the device is, in a few words.
@@ -108,16 +113,16 @@ type pageState struct {
 }
 
 func (s *Server) pageData() *pageData {
-	d := &pageData{Status: s.Status(), Program: s.o.Version}
+	d := &pageData{Status: s.Status(), Program: s.o.Version, Offered: s.offered(), Last: s.jobs.last()}
 	if m := s.matrix.Load(); m != nil {
-		d.Calibration, d.Verdict, d.HasView = m.Calibration, m.Verdict, m.View != nil
+		d.Calibration, d.Judged, d.HasView, d.HasReport = m.Calibration, m.Verdict, m.View != nil, len(m.Report) > 0
 	}
 	d.State = s.pageState(d.Status)
 	if c := d.Calibration; c != nil {
 		d.Circles = circles(c.Carrier)
 	}
 	if x, ok := s.history.last(); ok {
-		d.Rates = &x
+		d.Sample = &x
 	}
 	return d
 }
@@ -125,13 +130,13 @@ func (s *Server) pageData() *pageData {
 func (s *Server) pageState(st Status) pageState {
 	err := s.ready()
 	switch {
+	case st.Job != nil && st.Job.Began != nil:
+		return pageState{"busy", doing(st.Job.Kind), st.Stage}
 	case errors.Is(err, driver.ErrMatrixLost):
-		return pageState{"bad", "The matrix is lost", st.Reason}
-	case err != nil && st.Job != nil && st.Job.Kind == kindCalibration:
-		return pageState{"busy", "Calibrating", st.Stage}
+		return pageState{"bad", "The matrix is lost", st.Reason + ". No calibration brings it back; a new one brings another matrix."}
 	case err != nil:
 		return pageState{"bad", "Not ready", st.Reason}
-	case st.Queue.Requests > 0:
+	case st.Queue.Rows > 0 || st.Rates.Projections > 0:
 		return pageState{"good", "Projecting", ""}
 	}
 	return pageState{"good", "Ready", "Nobody is waiting for a projection."}
@@ -169,11 +174,9 @@ func (s *Server) page(w http.ResponseWriter, r *http.Request) error {
 	}
 	d := s.pageData()
 	d.SignedIn = s.signedIn(r)
-	if d.HasView {
-		ctx, cancel := context.WithTimeout(r.Context(), viewPatience)
-		defer cancel()
-		d.View = s.viewData(r.WithContext(ctx))
-	}
+	ctx, cancel := context.WithTimeout(r.Context(), viewPatience)
+	defer cancel()
+	d.View = s.viewData(r.WithContext(ctx))
 	return writePage(w, http.StatusOK, "page", d)
 }
 
@@ -201,8 +204,8 @@ func (s *Server) pageEvents(w http.ResponseWriter, r *http.Request) error {
 			}
 		}
 		var samples columns
-		if d.Rates != nil {
-			samples.add(*d.Rates)
+		if d.Sample != nil {
+			samples.add(*d.Sample)
 		}
 		return struct {
 			Parts   map[string]string `json:"parts"`

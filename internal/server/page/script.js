@@ -100,6 +100,7 @@
     next.src = `/page/${id}.png?view=${number}`;
     await next.decode();
     $(id).src = next.src;
+    $(id).hidden = false;
   }
 
   // --- charts ---
