@@ -241,7 +241,7 @@ func TestGRPCRefusals(t *testing.T) {
 		{"parameter", func(q *oippb.ModelInferRequest) { q.Parameters = map[string]*oippb.InferParameter{"row_cout": {}} }, codes.InvalidArgument, "row_cout"},
 		{"ternary light", func(q *oippb.ModelInferRequest) { q.ModelName = "opu-intensity" }, codes.Unimplemented, "shutter"},
 		{"rows", func(q *oippb.ModelInferRequest) {
-			q.Inputs[0].Shape[0], q.RawInputContents[0] = 400, make([]byte, 10000)
+			q.Inputs[0].Shape[0], q.RawInputContents[0] = 400, make([]byte, 4000)
 		}, codes.ResourceExhausted, "max_batch_size"},
 		{"fields", func(q *oippb.ModelInferRequest) {
 			for range 2000 { // two bytes each
