@@ -69,7 +69,7 @@ const (
 	examinedPatterns = 96
 	examinedOutputs  = 1024
 	examinedPairs    = 4096
-	examinedSpectra  = 48 // of the patterns, enough for the carrier
+	examinedSpectra  = 60 // of the patterns, 48 of them no probe: enough for the carrier
 	sampledOutputs   = 64 // for the picture of their distribution
 	probeEvery       = 4
 	deadShare        = 0.2 // reference, section 6c
@@ -143,7 +143,7 @@ func (c *Calibration) examine(ctx context.Context, r *rig.Rig, seed uint64) (*Fi
 		}
 		mu.Lock()
 		defer mu.Unlock()
-		if added[k] || spectrum.Frames() == examinedSpectra {
+		if added[k] || k > examinedSpectra {
 			return nil // a frame shown again is one more of the same speckle
 		}
 		if f.Seen == nil {

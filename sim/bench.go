@@ -16,7 +16,8 @@ import (
 // Board, which takes the bytes that a driver sends to a real one. Use one of them.
 type Bench struct {
 	config    Config
-	truth     Truth
+	claim     Config // what the bench says of itself: config, unless it pretends
+	contrast  float32
 	medium    *medium
 	aged      *medium     // what the medium turns into; nil if it stays
 	reference []complex64 // Rf at each pixel, without the phase of the moment
@@ -43,7 +44,7 @@ func New(c Config) (*Bench, error) {
 	if err := c.Check(); err != nil {
 		return nil, err
 	}
-	b := &Bench{config: c, truth: c.truth(), medium: newMedium(c, c.Seed), sensor: newSensor(c)}
+	b := &Bench{config: c, claim: c, contrast: float32(c.truth().Contrast), medium: newMedium(c, c.Seed), sensor: newSensor(c)}
 	if c.Decorrelation > 0 {
 		b.aged = newMedium(c, streamKey(c.Seed, forAgedMedium, 0))
 	}
@@ -94,7 +95,7 @@ func referenceBeam(c Config) []complex64 {
 }
 
 // Config is what the bench was built from.
-func (b *Bench) Config() Config { return b.config }
+func (b *Bench) Config() Config { return b.claim }
 
 // DMD is the bench's modulator.
 func (b *Bench) DMD() *DMD { return b.dmd }
@@ -103,7 +104,11 @@ func (b *Bench) DMD() *DMD { return b.dmd }
 func (b *Bench) Camera() *Camera { return b.camera }
 
 // Truth is what calibration should find. Only tests and reports may look.
-func (b *Bench) Truth() Truth { return b.truth }
+func (b *Bench) Truth() Truth { return b.claim.truth() }
+
+// Pretend makes Config and Truth say what is not so, from now on; the light stays as it
+// is. Tests call it before anyone looks, to show that nobody learns by asking.
+func (b *Bench) Pretend(change func(*Config)) { change(&b.claim) }
 
 // Field is the true speckle field S of a pattern on the whole sensor, row-major,
 // in units where a half-on chip has mean power 1, through the medium of the start. Only tests and reports may look;

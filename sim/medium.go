@@ -4,8 +4,6 @@ import (
 	"math"
 	"sync"
 
-	"gonum.org/v1/gonum/dsp/fourier"
-
 	"github.com/light-in-the-loop/opu/internal/parallel"
 	"github.com/light-in-the-loop/opu/slm"
 )
@@ -118,26 +116,27 @@ func (m *medium) transform(modes []complex128) []complex64 {
 	blocks := func(lines int) int { return (lines + block - 1) / block }
 	rows := make([][]complex128, len(m.pupil.rows)) // after the pass along u
 	parallel.Do(blocks(len(rows)), func(b int) {
-		fft := fourier.NewCmplxFFT(m.gridU)
+		fft := newInverseFFT(m.gridU)
 		for i := b * block; i < min(len(rows), (b+1)*block); i++ {
 			row := m.pupil.rows[i]
 			line := make([]complex128, m.gridU)
 			for j, u := range row.cols {
 				line[u] = modes[row.first+j]
 			}
-			rows[i] = fft.Sequence(line, line)[:m.width]
+			fft.transform(line)
+			rows[i] = line[:m.width]
 		}
 	})
 	field := make([]complex64, m.width*m.height)
 	parallel.Do(blocks(m.width), func(b int) {
-		fft := fourier.NewCmplxFFT(m.gridV)
+		fft := newInverseFFT(m.gridV)
 		line := make([]complex128, m.gridV)
 		for u := b * block; u < min(m.width, (b+1)*block); u++ {
 			clear(line)
 			for i, row := range m.pupil.rows {
 				line[row.v] = rows[i][u]
 			}
-			fft.Sequence(line, line)
+			fft.transform(line)
 			for v := range m.height {
 				field[v*m.width+u] = complex64(line[v])
 			}

@@ -37,7 +37,7 @@ func (b *Bench) light(settings camera.Config, x exposure) light {
 	l := light{
 		field: b.medium.field(x.pattern), reference: b.reference,
 		phase:    complex64(complex(cos, sin)),
-		contrast: float32(b.truth.Contrast),
+		contrast: b.contrast,
 		share:    1,
 		electrons: float32(c.MeanElectrons / (1 + c.Rho) * math.Max(power, 0) *
 			settings.Exposure.Seconds() / c.NominalExposure.Seconds()),

@@ -63,6 +63,9 @@ type need struct {
 	outputs  int // complex; 0: as many as there are
 }
 
+// newBench builds a simulated bench; tests let it lie about itself.
+var newBench = bench.New
+
 // table is an opened bench.
 type table struct {
 	bench *bench.Bench
@@ -90,7 +93,7 @@ func (b *benchFlags) open(stderr io.Writer, n need) (*table, error) {
 	if usual, _ := sim.Preset(b.sim, b.seed); c.Width != usual.Width || c.Chip != usual.Chip {
 		fmt.Fprintf(stderr, "note: the simulated bench grew to a sensor of %dx%d pixels and a chip of %v mirrors\n", c.Width, c.Height, c.Chip)
 	}
-	opened, err := bench.New(c, b.sim)
+	opened, err := newBench(c, b.sim)
 	if err != nil {
 		return nil, usage("%v", err)
 	}
