@@ -353,9 +353,12 @@ func (p *Prover) show(pattern *slm.Pattern, layout *slm.Layout, bits uint64) {
 const (
 	columnSlack      = 0.1
 	judgeSigmas      = 8
-	leastLight       = 0.7 // of the amplitude with which the columns were learnt
-	mostLight        = 1.4
 	maxWitnessColumn = 64
+
+	// Strength of a frame's fringes, over that of the calibration, with which it can
+	// still prove itself. It goes with the laser's power.
+	LeastLight = 0.7
+	MostLight  = 1.4
 )
 
 // Judge looks at the field of a frame, of which Outputs are needed, and says how
@@ -396,7 +399,7 @@ func (p *Prover) Judge(z []complex64, bits uint64) (factor complex64, err error)
 			}
 		}
 		scale = cross / norm
-		if a := cmplx.Abs(scale); !(a > leastLight && a < mostLight) {
+		if a := cmplx.Abs(scale); !(a > LeastLight && a < MostLight) {
 			return 0, fmt.Errorf("cannot use a frame: %.2f of the light of its pattern is in it: %w", a, rig.ErrWrongPattern)
 		}
 		factor = complex64(scale)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/cmplx"
 	"slices"
 	"sync"
 
@@ -18,6 +19,7 @@ import (
 var (
 	ErrInput      = slm.ErrInput // found before anything was shown
 	ErrMatrixLost = errors.New("the medium is no longer the one that was calibrated")
+	ErrLight      = errors.New("the light is not as strong as it was calibrated") // the matrix is the same
 )
 
 // Options are choices that change what a projection costs or means. The zero
@@ -231,10 +233,16 @@ func (o *OPU) expose(ctx context.Context) error {
 		return err
 	})
 	if errors.Is(err, rig.ErrWrongPattern) {
-		// Frames of another medium look like those of another pattern.
-		if health := o.judge().Health; !(health >= MinHealth) {
+		// Frames of another medium, or of a laser with half of its power, look like those of
+		// another pattern.
+		drift := o.judge()
+		if !(drift.Health >= MinHealth) {
 			return fmt.Errorf("cannot project: the probe correlates with its calibration by %.2f of what noise allows, "+
-				"the least is %.2f; epoch %s has ended, calibrate anew: %w", health, MinHealth, o.epoch, ErrMatrixLost)
+				"the least is %.2f; epoch %s has ended, calibrate anew: %w", drift.Health, MinHealth, o.epoch, ErrMatrixLost)
+		}
+		if strength := cmplx.Abs(complex128(drift.Factor)); !(strength > calib.LeastLight && strength < calib.MostLight) {
+			return fmt.Errorf("cannot project: the fringes have %.2f of the strength that they were calibrated with, %.1f to %.1f are possible; "+
+				"bring the laser back to its power, or calibrate anew: %w", strength, calib.LeastLight, calib.MostLight, ErrLight)
 		}
 	}
 	return err

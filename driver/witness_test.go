@@ -4,7 +4,7 @@ import (
 	"errors"
 	"math"
 	"math/rand/v2"
-	"os"
+	"strings"
 	"testing"
 
 	"github.com/light-in-the-loop/opu/calib"
@@ -29,12 +29,9 @@ func layoutOf(features int) slm.LayoutSpec {
 
 // Frames that show another pattern than theirs are caught, every one, by few features
 // known by heart and by tags, and shown again; a good frame is never refused. Markers
-// and clock cannot see these faults. Set OPU_LONG for ten thousand of them.
+// and clock cannot see these faults.
 func TestFramesProveThemselves(t *testing.T) {
-	rows := 100
-	if os.Getenv("OPU_LONG") != "" {
-		rows = 16000
-	}
+	const rows = 100
 	for _, x := range []struct {
 		name     string
 		features int
@@ -89,6 +86,29 @@ func TestFramesProveThemselves(t *testing.T) {
 				t.Error("no frame was refused")
 			}
 		})
+	}
+}
+
+// A laser that loses power is followed as far as frames can prove themselves, and then
+// named: neither the patterns nor the medium are wrong.
+func TestLaserLosesPower(t *testing.T) {
+	s := newWitnessed(t, small(6), calib.Options{Layout: layoutOf(10), Outputs: 64}, driver.Options{})
+	x := randomTernary(2, 10, 10)
+	want := s.project(t, x)
+	s.bench.SetPower(0.8)
+	if db := agreement(want, s.project(t, x)); db < 20 {
+		t.Errorf("at 0.8 of the power results agree to %.1f dB", db)
+	}
+	for _, power := range []float64{0.5, 2} {
+		s.bench.SetPower(power)
+		err := s.opu.Project(t.Context(), make([]complex64, 10*64), x)
+		if !errors.Is(err, driver.ErrLight) || errors.Is(err, driver.ErrMatrixLost) || !strings.Contains(err.Error(), "bring the laser back") {
+			t.Errorf("at %g of the power: %v, want %v", power, err, driver.ErrLight)
+		}
+	}
+	s.bench.SetPower(1)
+	if db := agreement(want, s.project(t, x)); db < 20 {
+		t.Errorf("back at its power results agree to %.1f dB", db)
 	}
 }
 

@@ -29,6 +29,9 @@ const (
 	markerOn  item = -2
 )
 
+// relearnAfter is after how many runs without progress the markers are learnt again.
+const relearnAfter = 2
+
 // Show shows the patterns in their order and gives sink the frame of each, proven
 // (see the package comment). Any number of patterns may be shown, equal ones too;
 // each is an exposure of its own. It blocks until all frames are proven, the tries
@@ -65,6 +68,8 @@ func (r *Rig) Show(ctx context.Context, patterns []*slm.Pattern, sink Sink) erro
 			s := r.Stats()
 			return fmt.Errorf("cannot prove %d of %d frames in %d tries: %w: %w (so far %d lost, %d damaged, %d runs unproven)",
 				len(missing), len(patterns), failures, reason, ErrUnproven, s.Lost, s.Damaged, s.Unproven)
+		} else if failures == relearnAfter {
+			r.markers = nil // a laser of another power has other levels
 		}
 		r.count(func(s *Stats) { s.Repeated += uint64(len(missing)) })
 		pending = append(missing, pending[len(part):]...)
@@ -302,7 +307,9 @@ func (run *record) check(r *Rig) error {
 	case run.shown != len(run.good):
 		return fmt.Errorf("the SLM showed %d of %d patterns", run.shown, n)
 	case r.cam.Info().CountsTriggers && run.counts.Triggers != n:
-		return fmt.Errorf("the camera saw %d triggers for %d patterns", run.counts.Triggers, n)
+		return fmt.Errorf("the camera saw %d triggers for %d patterns; it sees none while it reads out a frame: "+
+			"lengthen the period of %v, or shorten the exposure of %v; if it saw too many, check the trigger's line",
+			run.counts.Triggers, n, r.config.Period, r.exposure)
 	case run.counts.Frames != n:
 		return fmt.Errorf("the camera took %d frames of %d patterns", run.counts.Frames, n)
 	case run.stray != nil:

@@ -31,6 +31,7 @@ type Bench struct {
 
 	mu        sync.Mutex // guards what follows; no device's lock is taken under it but the camera's
 	faults    func(Exposure) Fault
+	power     float64 // of the laser, over that of the configuration
 	blocked   Blocked
 	clock     time.Duration // of the bench: advances with each pattern
 	age       time.Duration // of the medium
@@ -44,7 +45,7 @@ func New(c Config) (*Bench, error) {
 	if err := c.Check(); err != nil {
 		return nil, err
 	}
-	b := &Bench{config: c, claim: c, contrast: float32(c.truth().Contrast), medium: newMedium(c, c.Seed), sensor: newSensor(c)}
+	b := &Bench{config: c, claim: c, power: 1, contrast: float32(c.truth().Contrast), medium: newMedium(c, c.Seed), sensor: newSensor(c)}
 	if c.Decorrelation > 0 {
 		b.aged = newMedium(c, streamKey(c.Seed, forAgedMedium, 0))
 	}
@@ -115,6 +116,14 @@ func (b *Bench) Pretend(change func(*Config)) { change(&b.claim) }
 // the slice must not be written.
 func (b *Bench) Field(p *slm.Pattern) []complex64 { return b.medium.field(p) }
 
+// SetPower changes the laser's power, for frames exposed from now on: 1 is that of the
+// configuration, 0 is off.
+func (b *Bench) SetPower(power float64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.power = power
+}
+
 // Blocked says which beams a shutter holds back.
 type Blocked struct{ Reference, Signal bool }
 
@@ -134,6 +143,7 @@ type exposure struct {
 	position int    // in the run
 	index    uint64 // key of its noise
 	blocked  Blocked
+	power    float64       // of the laser
 	memory   float64       // correlation of the medium with that of the start
 	time     time.Duration // start, on the bench's clock
 	fault    Fault
@@ -161,7 +171,7 @@ func (b *Bench) play(steps []step) {
 	taken := make([]exposure, 0, len(patterns))
 	k := -1
 	for _, s := range steps {
-		x := exposure{index: b.exposures, blocked: b.blocked, memory: b.memory(), time: b.clock}
+		x := exposure{index: b.exposures, blocked: b.blocked, power: b.power, memory: b.memory(), time: b.clock}
 		b.advance(s.pattern, s.period)
 		if s.silent {
 			continue

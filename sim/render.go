@@ -32,7 +32,7 @@ func (b *Bench) light(settings camera.Config, x exposure) light {
 	moment := newStream(c.Seed, forFrame, x.index)
 	t := x.time.Seconds()
 	phase := c.PhaseDrift*t + c.PhaseJitter*moment.normal() + c.FanJitter*math.Sin(2*math.Pi*c.FanFrequency*t)
-	power := 1 + c.PowerNoise*moment.normal()
+	power := x.power * (1 + c.PowerNoise*moment.normal())
 	sin, cos := math.Sincos(phase)
 	l := light{
 		field: b.medium.field(x.pattern), reference: b.reference,

@@ -163,6 +163,7 @@ var refusalsOf = []refusal{
 	{queue.ErrFull, http.StatusServiceUnavailable, "busy", codes.Unavailable},
 	{errTimeout, http.StatusServiceUnavailable, "timeout", codes.Unavailable},
 	{driver.ErrMatrixLost, http.StatusServiceUnavailable, "matrix_lost", codes.Unavailable},
+	{driver.ErrLight, http.StatusServiceUnavailable, "light_changed", codes.Unavailable},
 	{queue.ErrClosed, http.StatusServiceUnavailable, "ending", codes.Unavailable},
 }
 
