@@ -12,6 +12,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/light-in-the-loop/opu/calib"
 	"github.com/light-in-the-loop/opu/client"
 	"github.com/light-in-the-loop/opu/internal/bench"
 	"github.com/light-in-the-loop/opu/internal/server"
@@ -35,7 +36,11 @@ func smallBench(t testing.TB, c sim.Config, features, outputs int, seed uint64) 
 // daemon serves a bench as opud does, on a Unix socket, until it is stopped.
 func daemon(t testing.TB, b *bench.Bench, o server.Options, path string) (stop func()) {
 	t.Helper()
-	o.Matrix, o.Shutter = &server.Matrix{OPU: b.OPU, Calibration: b.OPU.Calibration(), Verdict: b.Verdict}, true
+	cal := b.OPU.Calibration()
+	o.Matrix, o.Shutter = &server.Matrix{
+		OPU: b.OPU, Calibration: cal, Verdict: b.Verdict,
+		View: func(ctx context.Context) (*calib.View, error) { return cal.View(ctx, b.Rig, 1) },
+	}, true
 	o.Device, o.Version = "bench of the test", "1.2.3"
 	s, err := server.New(o)
 	if err != nil {
@@ -113,6 +118,24 @@ func TestThroughDaemon(t *testing.T) {
 	must(t, &matrix, "matrix", "--url", socket, "--out", "B.npy", "--features", "2", "--outputs", "5")
 	if matrix.Shape != [2]int{5, 2} {
 		t.Errorf("a part of the matrix is %v", matrix.Shape)
+	}
+
+	var seen struct {
+		Mean, Health float64
+		Calibration  struct {
+			Epoch string `json:"epoch_of_b"`
+		}
+		Simulated, Daemon string
+	}
+	must(t, &seen, "inspect", "--url", socket, "--out", "see.png")
+	if seen.Health < 0.9 || seen.Calibration.Epoch != b.OPU.Epoch() || seen.Simulated != "good" || seen.Daemon != socket {
+		t.Errorf("inspect printed %+v", seen)
+	}
+	if picture, err := os.ReadFile("see.png"); err != nil || !bytes.HasPrefix(picture, []byte("\x89PNG")) {
+		t.Errorf("the picture is none (%v)", err)
+	}
+	if code, stdout, _ := opuctl(t, "inspect", "--url", socket); code != 0 || !strings.Contains(stdout, "carrier     (") || strings.Count(stdout, "S") < 1 {
+		t.Errorf("inspect as text: code %d\n%s", code, stdout)
 	}
 
 	// Training on four of the six inputs and 20 of the 40 outputs.

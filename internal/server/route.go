@@ -73,6 +73,7 @@ func (s *Server) routes() http.Handler {
 	closed("/opu/v1/calibration.opucal", "GET", s.calibrationFile)
 	closed("/opu/v1/report/{$}", "GET", s.report)
 	closed("/opu/v1/report/{file}", "GET", s.report)
+	closed("/opu/v1/view", "GET", s.viewFigures)
 	closed("/opu/v1/frame.png", "GET", s.show("image/png", framePNG))
 	closed("/opu/v1/frame.npy", "GET", s.show("application/octet-stream", frameNPY))
 	closed("/opu/v1/spectrum.png", "GET", s.show("image/png", s.spectrumPNG))

@@ -103,6 +103,33 @@ func (s *Server) withView(r *http.Request, number uint64, f func(*look) error) e
 	return f(next)
 }
 
+// viewFigures is GET /opu/v1/view: the present look in figures. The arrays and pictures of
+// the same look are had with its number, as in frame.npy?view=7, while it is the last.
+func (s *Server) viewFigures(w http.ResponseWriter, r *http.Request) error {
+	var v ViewFigures
+	err := s.withView(r, 0, func(l *look) error {
+		v = ViewFigures{l.number, l.at, l.Width, l.Height, l.BitDepth, l.Mean, l.Saturated, l.Drift.Health, l.Drift.Phase()}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return writeJSON(w, v)
+}
+
+// ViewFigures are what is said of a look at the rig.
+type ViewFigures struct {
+	Number    uint64    `json:"number"`
+	At        time.Time `json:"at"`
+	Width     int       `json:"width"`
+	Height    int       `json:"height"`
+	BitDepth  int       `json:"bit_depth"`
+	Mean      float64   `json:"mean_counts"`
+	Saturated float64   `json:"saturated"` // share of the pixels
+	Health    float64   `json:"health"`    // of the probe
+	Phase     float64   `json:"phase_rad"` // of the reference beam since the calibration
+}
+
 // show answers with what write makes of a view, once for all who look at it.
 func (s *Server) show(contentType string, write func(b *bytes.Buffer, v *calib.View) error) handler {
 	return func(w http.ResponseWriter, r *http.Request) error {
