@@ -31,6 +31,7 @@ var finders = []struct {
 	find func(ctx context.Context) ([]foundDevice, error)
 }{
 	{"daemon", findDaemons},
+	{"DMD", findDMDs},
 	{"simulated", findSimulated},
 }
 
@@ -39,8 +40,8 @@ func newDevices() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "devices",
 		Short: "List what can be used here: devices, daemons, simulated benches",
-		Long: `List the daemons (opud) that answer on this machine and the presets of the
-simulated bench, with the flag that uses each.`,
+		Long: `List the daemons (opud) that answer on this machine, the DMD boards that are
+plugged in, and the presets of the simulated bench, with the flag that uses each.`,
 		Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if err := out.check(); err != nil {

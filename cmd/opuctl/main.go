@@ -67,7 +67,7 @@ func exitCode(err error) int {
 	if errors.Is(err, client.ErrBusy) {
 		return exitBusy
 	}
-	if errors.Is(err, errNoDevice) || errors.Is(err, client.ErrUnavailable) {
+	if errors.Is(err, errNoDevice) || errors.Is(err, client.ErrUnavailable) || errors.Is(err, slm.ErrUnplugged) {
 		return exitNoDevice
 	}
 	var value *npy.ValueError
@@ -127,7 +127,7 @@ or leased to somebody else; 130 interrupted.`,
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage("%v", err) })
 	root.AddCommand(newTrain(), newInfer(), newExport(), newCalibrate(), newSelftest(), newDemodulate(), newProject(), newInspect(), newMap(), newMatrix(),
-		newStatus(), newWatch(), newDevices(), newLease(), newStack())
+		newStatus(), newWatch(), newDevices(), newDMD(), newLease(), newStack())
 	return root
 }
 
