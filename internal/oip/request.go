@@ -137,7 +137,7 @@ func refuse(format string, args ...any) error {
 
 // ReadRequest reads the JSON part of a body; the binary part is left for ReadData.
 // Length is that of the body, -1 if it is not known; header is the value of
-// HeaderLength, empty if there was none. Errors wrap ErrRequest, ErrTooLarge or the
+// HeaderLength, empty if there was none. Errors wrap ErrRequest or ErrTooLarge, and the
 // reader's own.
 func ReadRequest(body io.Reader, length int64, header string, limits Limits) (*Request, error) {
 	if length > int64(limits.Body) {
@@ -150,7 +150,7 @@ func ReadRequest(body io.Reader, length int64, header string, limits Limits) (*R
 			text, err = io.ReadAll(io.LimitReader(body, int64(limits.JSON)+1))
 		}
 		if err != nil {
-			return nil, fmt.Errorf("cannot read the request: %w", err)
+			return nil, fmt.Errorf("cannot read the request: %w: %w", err, ErrRequest)
 		}
 		if max(length, int64(len(text))) > int64(limits.JSON) {
 			return nil, fmt.Errorf("cannot read more than %d bytes of JSON: send the tensor as binary data, or fewer rows at a time: %w", limits.JSON, ErrTooLarge)
@@ -186,7 +186,7 @@ func ended(err error, n int, of int64) error {
 	if err == io.EOF || err == io.ErrUnexpectedEOF {
 		return refuse("the body ended after %d of %d bytes", n, of)
 	}
-	return fmt.Errorf("cannot read the request: %w", err)
+	return fmt.Errorf("cannot read the request: %w: %w", err, ErrRequest)
 }
 
 // parse parses the JSON part. Rest is the length of the binary part, -1 if that is

@@ -89,15 +89,18 @@ func (s *Server) infer(w http.ResponseWriter, r *http.Request) (err error) {
 		h.release()
 		return err
 	}
+	body := &ending{Reader: r.Body, end: func() { connection.SetReadDeadline(time.Time{}) }}
 	result, err := s.compute(r.Context(), ask{
 		peer: peerOf(r), hold: h, model: r.PathValue("name"), version: r.PathValue("version"),
 		read: func() (*oip.Request, error) {
 			connection.SetReadDeadline(time.Now().Add(bodyTimeout))
-			body := &ending{r.Body, func() { connection.SetReadDeadline(time.Time{}) }}
 			return oip.ReadRequest(body, r.ContentLength, header, limits)
 		},
 	})
 	if err != nil {
+		if !body.ended { // net/http waits for the rest of it before it answers
+			connection.SetReadDeadline(time.Now().Add(restTimeout))
+		}
 		return err
 	}
 	defer result.release()
@@ -112,12 +115,14 @@ func (s *Server) infer(w http.ResponseWriter, r *http.Request) (err error) {
 // ending calls end when the reader has ended.
 type ending struct {
 	io.Reader
-	end func()
+	end   func()
+	ended bool
 }
 
 func (e *ending) Read(p []byte) (int, error) {
 	n, err := e.Reader.Read(p)
 	if err != nil {
+		e.ended = true
 		e.end()
 	}
 	return n, err

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -204,29 +203,4 @@ func TestRefusals(t *testing.T) {
 	if status, _, _ := h.socket.do("POST", infer, []byte(good)); status != 200 {
 		t.Errorf("after all that a good request has status %d", status)
 	}
-}
-
-// Eight clients at once on a real bench get what each would get alone.
-func TestEightClients(t *testing.T) {
-	b := small(t)
-	x := randomRows(9, 60, -1)
-	want := make([]complex64, 60*outputs)
-	if err := b.OPU.Project(t.Context(), want, x); err != nil {
-		t.Fatal(err)
-	}
-	h := start(t, server.Options{Matrix: &server.Matrix{OPU: b.OPU}, Limits: server.Limits{BatchRows: 20}})
-	var wg sync.WaitGroup
-	for client := range 8 {
-		wg.Go(func() {
-			d := []*door{h.socket, h.tcp}[client%2]
-			for first := client; first+1<<(client%6) <= 60; first += 7 {
-				rows := 1 << (client % 6)
-				got, _ := d.infer("opu", x[first*inputs:(first+rows)*inputs], "")
-				if !slices.Equal(got, numbers(want[first*outputs:(first+rows)*outputs])) {
-					t.Errorf("client %d: rows %d to %d are not those it would get alone", client, first, first+rows)
-				}
-			}
-		})
-	}
-	wg.Wait()
 }

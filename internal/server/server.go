@@ -185,6 +185,7 @@ func New(o Options) (*Server, error) {
 const (
 	headerTimeout = 10 * time.Second
 	bodyTimeout   = 2 * time.Minute // for 256 MiB that is 18 Mbit/s
+	restTimeout   = time.Second     // for the rest of a body, when the answer is an error
 	idleTimeout   = 5 * time.Minute
 	drainTimeout  = 30 * time.Second
 )
