@@ -131,7 +131,7 @@ func (s *Server) pageState(st Status) pageState {
 	err := s.ready()
 	switch {
 	case st.Job != nil && st.Job.Began != nil:
-		return pageState{"busy", doing(st.Job.Kind), st.Stage}
+		return pageState{"busy", doing(st.Job.Kind), st.Stage + ". Projections wait until it is over."}
 	case errors.Is(err, driver.ErrMatrixLost):
 		return pageState{"bad", "The matrix is lost", st.Reason + ". No calibration brings it back; a new one brings another matrix."}
 	case err != nil:
@@ -263,6 +263,8 @@ func (s *Server) viewData(r *http.Request) (d *viewData) {
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):
 		return &viewData{Missing: "The device is at work; the camera is looked at when it is free."}
+	case errors.Is(err, errNoMatrix):
+		return &viewData{Missing: "Pictures come when the OPU is calibrated."}
 	case err != nil:
 		return &viewData{Missing: err.Error()}
 	}
