@@ -109,6 +109,23 @@ func (d *Daemon) Fetch(ctx context.Context, path string) (io.ReadCloser, error) 
 	return body, err
 }
 
+// Post sends a request once, with in as its JSON body (nil: none), and returns the body
+// of the answer as it comes. The caller reads and closes it.
+func (d *Daemon) Post(ctx context.Context, path string, in any) (io.ReadCloser, error) {
+	var body []byte
+	if in != nil {
+		var err error
+		if body, err = json.Marshal(in); err != nil {
+			return nil, fmt.Errorf("cannot ask for %s: %v: %w", path, err, ErrInput)
+		}
+	}
+	r, err := d.send(ctx, http.MethodPost, path, body, nil)
+	if err != nil {
+		return nil, err
+	}
+	return r.Body, nil
+}
+
 // mostEvent bounds the data of one event.
 const mostEvent = 1 << 20
 

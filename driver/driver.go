@@ -105,12 +105,8 @@ func New(ctx context.Context, r *rig.Rig, cal *calib.Calibration, o Options) (*O
 			return nil, fmt.Errorf("cannot use the calibration: it belongs to %s %s, this rig has %s; calibrate anew: %w", d.what, d.want, d.have, ErrInput)
 		}
 	}
-	got, err := r.Configure(ctx, camera.Config{Exposure: cal.Settings.Exposure, ROI: cal.Settings.ROI, BitDepth: cal.Settings.BitDepth})
-	if err != nil {
+	if err := setUp(ctx, r, cal); err != nil {
 		return nil, err
-	}
-	if got.Exposure != cal.Settings.Exposure || got.ROI != cal.Settings.ROI || got.BitDepth != cal.Settings.BitDepth {
-		return nil, fmt.Errorf("cannot use the calibration: the camera took %+v instead of its settings; calibrate anew: %w", got, ErrInput)
 	}
 	spec, err := cal.LayoutSpec()
 	if err != nil {
@@ -144,6 +140,32 @@ func New(ctx context.Context, r *rig.Rig, cal *calib.Calibration, o Options) (*O
 	}
 	opu.plan = newPlan(layout, prover, max(4, min(r.PerRun(), scratchBytes/(8*seen))), seen)
 	return opu, nil
+}
+
+// setUp sets the camera up as it was calibrated.
+func setUp(ctx context.Context, r *rig.Rig, cal *calib.Calibration) error {
+	s := cal.Settings
+	got, err := r.Configure(ctx, camera.Config{Exposure: s.Exposure, ROI: s.ROI, BitDepth: s.BitDepth})
+	if err != nil {
+		return err
+	}
+	if got.Exposure != s.Exposure || got.ROI != s.ROI || got.BitDepth != s.BitDepth {
+		return fmt.Errorf("cannot use the calibration: the camera took %+v instead of its settings; calibrate anew: %w", got, ErrInput)
+	}
+	return nil
+}
+
+// Resume sets the camera up again as it was calibrated, after something else has used
+// the rig, and looks at the probe. It blocks for a projection of one vector. Errors:
+// those of Project.
+func (o *OPU) Resume(ctx context.Context) error {
+	if err := setUp(ctx, o.rig, o.cal); err != nil {
+		return err
+	}
+	m, n := o.Shape()
+	x := make([]int8, n)
+	x[0] = 1
+	return o.Project(ctx, make([]complex64, m), x)
 }
 
 // Shape is that of B: outputs (complex) and inputs.

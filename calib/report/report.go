@@ -3,6 +3,7 @@
 package report
 
 import (
+	"bytes"
 	_ "embed"
 	"encoding/json"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/light-in-the-loop/opu/calib"
@@ -56,39 +58,71 @@ const (
 	SelfTestFile = "selftest.png"
 )
 
-// Write writes the report to a folder, which is made if there is none. Files of an
+// File is one of a report.
+type File struct {
+	Name    string
+	Content []byte
+}
+
+// Files makes all files of the report: the page first.
+func (r *Report) Files() ([]File, error) {
+	pictures := r.pictures()
+	var page, result bytes.Buffer
+	err := pageTemplate.Execute(&page, struct {
+		*Report
+		Good     bool
+		Pictures []Picture
+	}{r, r.Verdict.Verdict == calib.VerdictGood, pictures})
+	if err != nil {
+		return nil, fmt.Errorf("cannot make the report: %w", err)
+	}
+	e := json.NewEncoder(&result)
+	e.SetIndent("", "  ")
+	if err := e.Encode(r.Result); err != nil {
+		return nil, fmt.Errorf("cannot make the report: %w", err)
+	}
+	files := []File{{PageFile, page.Bytes()}, {ResultFile, result.Bytes()}}
+	for _, p := range pictures {
+		var drawn bytes.Buffer
+		if err := p.write(&drawn); err != nil {
+			return nil, fmt.Errorf("cannot make the report: %w", err)
+		}
+		files = append(files, File{p.File, drawn.Bytes()})
+	}
+	return files, nil
+}
+
+// Write writes the report to a folder, which is made if there is none.
+func (r *Report) Write(dir string) error {
+	files, err := r.Files()
+	if err != nil {
+		return err
+	}
+	return WriteFiles(dir, files)
+}
+
+// WriteFiles writes the files of a report to a folder, the page last. Files of an
 // earlier report in it are replaced, and pictures that do not belong to this one
 // removed.
-func (r *Report) Write(dir string) error {
+func WriteFiles(dir string, files []File) error {
 	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return fmt.Errorf("cannot write the report: %w", err)
 	}
-	pictures := r.pictures()
 	for _, name := range []string{FrameFile, SpectrumFile, SelfTestFile} {
 		if err := os.Remove(filepath.Join(dir, name)); err != nil && !os.IsNotExist(err) {
 			return fmt.Errorf("cannot replace a picture of an earlier report: %w", err)
 		}
 	}
-	for _, p := range pictures {
-		if err := atomicfile.Write(filepath.Join(dir, p.File), p.write); err != nil {
+	for _, f := range slices.Backward(files) {
+		err := atomicfile.Write(filepath.Join(dir, f.Name), func(w io.Writer) error {
+			_, err := w.Write(f.Content)
+			return err
+		})
+		if err != nil {
 			return err
 		}
 	}
-	err := atomicfile.Write(filepath.Join(dir, ResultFile), func(w io.Writer) error {
-		e := json.NewEncoder(w)
-		e.SetIndent("", "  ")
-		return e.Encode(r.Result)
-	})
-	if err != nil {
-		return err
-	}
-	return atomicfile.Write(filepath.Join(dir, PageFile), func(w io.Writer) error {
-		return pageTemplate.Execute(w, struct {
-			*Report
-			Good     bool
-			Pictures []Picture
-		}{r, r.Verdict.Verdict == calib.VerdictGood, pictures})
-	})
+	return nil
 }
 
 // pictures that can be drawn of what was seen.

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
 
 	"github.com/spf13/cobra"
@@ -16,6 +18,7 @@ func newCalibrate() *cobra.Command {
 	var n need
 	var file, dir string
 	var frames framesFlags
+	var remote remoteFlags
 	c := &cobra.Command{
 		Use:   "calibrate",
 		Short: "Learn the carrier, the exposure, the noise and the scale of an OPU",
@@ -34,6 +37,10 @@ saved then, and the exit code is 1.
 
 On a rig the calibration is judged as well: each check has its limit, and a refused
 one says what to turn, is not saved, and ends with exit code 1.
+
+With --url a daemon calibrates its device, for the shape of vectors that it serves, and
+serves the new matrix from then on if it is good; else it goes on with the one before.
+What is not given by a flag is as the daemon is configured. Ctrl-C cancels it there.
 
 With --report DIR it writes a page (report.html) with the verdict, its checks and
 pictures of what was seen, also of a calibration that was refused.`,
@@ -60,6 +67,12 @@ pictures of what was seen, also of a calibration that was refused.`,
 				if err := writable(dir); err != nil {
 					return err
 				}
+			}
+			if err := remote.check(c, "frames", "bit-depth", "features", "outputs"); err != nil {
+				return err
+			}
+			if remote.given() {
+				return remote.calibrate(c, out, &b, file, dir)
 			}
 			if frames.file != "" {
 				return frames.run(c, out, n.outputs, file, dir)
@@ -106,6 +119,7 @@ pictures of what was seen, also of a calibration that was refused.`,
 	b.register(c)
 	out.register(c)
 	frames.register(c)
+	remote.register(c)
 	c.Flags().IntVar(&n.features, "features", 10, "length of the vectors to project")
 	c.Flags().IntVar(&n.outputs, "outputs", 0, "complex outputs (0: as many as the sensor gives)")
 	c.Flags().StringVar(&file, "out", "", "`file` to save the calibration to")
@@ -117,4 +131,43 @@ func printReport(w io.Writer, dir string) {
 	if dir != "" {
 		fmt.Fprintf(w, "report in %s\n", filepath.Join(dir, report.PageFile))
 	}
+}
+
+// calibrate has a daemon calibrate its device.
+func (r *remoteFlags) calibrate(c *cobra.Command, out format, b *benchFlags, file, dir string) error {
+	request := map[string]any{}
+	for name, value := range map[string]any{"seed": b.seed, "layout": b.layout, "anchor": b.anchor, "tags": b.tags} {
+		if c.Flags().Changed(name) {
+			request[name] = value
+		}
+	}
+	if b.mask != "" {
+		mask, err := os.ReadFile(b.mask)
+		if err != nil {
+			return fmt.Errorf("cannot read the mask: %w", err)
+		}
+		request["mask"] = mask
+	}
+	d, err := r.connect()
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	j, err := r.doJob(c, d, "calibration", request)
+	if err != nil {
+		return err
+	}
+	if err := j.fetchReport(c.Context(), d, dir); err != nil {
+		return err
+	}
+	saved, err := j.fetch(c.Context(), d, "calibration.opucal", file)
+	if err == nil {
+		err = j.print(c, d, out, func(w io.Writer) {
+			if saved {
+				fmt.Fprintf(w, "saved to %s\n", file)
+			}
+			printReport(w, dir)
+		})
+	}
+	return cmp.Or(err, j.err())
 }

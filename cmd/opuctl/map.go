@@ -1,11 +1,14 @@
 package main
 
 import (
+	"cmp"
+	"encoding/json"
 	"fmt"
 	"io"
 
 	"github.com/spf13/cobra"
 
+	"github.com/light-in-the-loop/opu/client"
 	"github.com/light-in-the-loop/opu/internal/atomicfile"
 	"github.com/light-in-the-loop/opu/internal/bench"
 )
@@ -13,6 +16,7 @@ import (
 type mapCommand struct {
 	benchFlags
 	format
+	remote       remoteFlags
 	out, picture string
 	share        float64
 	blocks       int
@@ -40,6 +44,7 @@ equal: their powers differ by up to one over the share.`,
 	}
 	m.benchFlags.registerBench(c)
 	m.format.register(c)
+	m.remote.register(c)
 	f := c.Flags()
 	f.StringVar(&m.out, "out", "", "`file` for the mask (.npy)")
 	f.StringVar(&m.picture, "picture", "", "`file` for a picture of the map (PNG)")
@@ -68,6 +73,12 @@ func (m *mapCommand) run(c *cobra.Command) error {
 		if err := writableFile(path); err != nil {
 			return err
 		}
+	}
+	if err := m.remote.check(c, "features"); err != nil {
+		return err
+	}
+	if m.remote.given() {
+		return m.ask(c)
 	}
 	t, err := m.open(c.ErrOrStderr(), need{features: m.features})
 	if err != nil {
@@ -106,4 +117,35 @@ func (m *mapCommand) printFiles(w io.Writer) {
 	if m.picture != "" {
 		fmt.Fprintf(w, "picture in %s\n", m.picture)
 	}
+}
+
+// ask has a daemon map the light of its device.
+func (m *mapCommand) ask(c *cobra.Command) error {
+	request := map[string]any{"blocks": m.blocks, "share": m.share}
+	if c.Flags().Changed("seed") {
+		request["seed"] = m.seed
+	}
+	d, err := m.remote.connect()
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	j, err := m.remote.doJob(c, d, "map", request)
+	if err != nil {
+		return err
+	}
+	var result bench.MapResult
+	if err := json.Unmarshal(j.Result, &result); err != nil {
+		return fmt.Errorf("cannot read the map: %v: %w", err, client.ErrProtocol)
+	}
+	result.Mask, result.Picture = m.out, m.picture
+	if j.Result, err = json.Marshal(result); err != nil {
+		return fmt.Errorf("cannot print the map: %w", err)
+	}
+	for name, path := range map[string]string{"mask.npy": m.out, "map.png": m.picture} {
+		if _, err := j.fetch(c.Context(), d, name, path); err != nil {
+			return err
+		}
+	}
+	return cmp.Or(j.print(c, d, m.format, m.printFiles), j.err())
 }

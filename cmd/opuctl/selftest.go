@@ -1,6 +1,8 @@
 package main
 
 import (
+	"cmp"
+	"encoding/json"
 	"io"
 
 	"github.com/spf13/cobra"
@@ -12,6 +14,7 @@ func newSelftest() *cobra.Command {
 	var b benchFlags
 	var out format
 	var file, dir string
+	var remote remoteFlags
 	c := &cobra.Command{
 		Use:   "selftest",
 		Short: "Judge again whether an OPU is as good as its calibration",
@@ -19,11 +22,18 @@ func newSelftest() *cobra.Command {
 back as calibrate does: light, noise, linearity, outputs and columns, the carrier's
 place, drift and jitter, and whether the probe still looks as it did, that is
 whether the matrix is still the one of the calibration. Nothing is changed. If the
-verdict is "refused" the exit code is 1.`,
+verdict is "refused" the exit code is 1. With --url a daemon judges its device by the
+calibration in use.`,
 		Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if err := out.check(); err != nil {
 				return err
+			}
+			if err := remote.check(c, "calibration"); err != nil {
+				return err
+			}
+			if remote.given() {
+				return remote.selftest(c, out, dir)
 			}
 			if file == "" {
 				return usage("--calibration is missing: the calibration to judge by; opuctl calibrate --out makes one")
@@ -66,7 +76,34 @@ verdict is "refused" the exit code is 1.`,
 	}
 	b.registerBench(c)
 	out.register(c)
+	remote.register(c)
 	c.Flags().StringVar(&file, "calibration", "", "calibration `file` to judge by")
 	c.Flags().StringVar(&dir, "report", "", "`folder` to write a page with pictures to")
 	return c
+}
+
+// selftest has a daemon judge its device.
+func (r *remoteFlags) selftest(c *cobra.Command, out format, dir string) error {
+	request := map[string]any{}
+	if f := c.Flags().Lookup("seed"); f.Changed {
+		request["seed"] = json.Number(f.Value.String())
+	}
+	if dir != "" {
+		if err := writable(dir); err != nil {
+			return err
+		}
+	}
+	d, err := r.connect()
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	j, err := r.doJob(c, d, "selftest", request)
+	if err == nil {
+		err = j.fetchReport(c.Context(), d, dir)
+	}
+	if err == nil {
+		err = j.print(c, d, out, func(w io.Writer) { printReport(w, dir) })
+	}
+	return cmp.Or(err, j.err())
 }

@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"strconv"
 	"strings"
@@ -36,8 +37,17 @@ type config struct {
 		Layout  string  `toml:"layout" json:"layout"`
 		Anchor  float64 `toml:"anchor" json:"anchor"`
 		Tags    bool    `toml:"tags" json:"tags"`
+		Mask    string  `toml:"mask" json:"mask"`
 		Drift   string  `toml:"drift" json:"drift"`
 	} `toml:"matrix" json:"matrix"`
+
+	State struct {
+		Folder string `toml:"folder" json:"folder"`
+	} `toml:"state" json:"state"`
+
+	Log struct {
+		Level string `toml:"level" json:"level"`
+	} `toml:"log" json:"log"`
 
 	Listen struct {
 		Socket         string `toml:"socket" json:"socket"`
@@ -153,6 +163,8 @@ func parseFlags(c *config, path *string, args []string, getenv func(string) stri
 	f.StringVar(&c.Listen.Socket, "socket", c.Listen.Socket, "listen on the Unix socket at this `path`; none: not at all (default: in the user's runtime folder)")
 	f.StringVar(&c.Listen.HTTP, "http", c.Listen.HTTP, "listen on this TCP `address`; none: not at all")
 	f.StringVar(&c.Listen.TokenFile, "token-file", c.Listen.TokenFile, "`file` with the token for TCP, written if there is none (default: beside the usual place of the socket)")
+	f.StringVar(&c.State.Folder, "state", c.State.Folder, "keep the calibration in this `folder`, and go on with it after a restart; none: do not")
+	f.StringVar(&c.Log.Level, "log-level", c.Log.Level, "least `level` of what is logged: debug, info, warn, error")
 	f.BoolVar(&c.untilEOF, "until-eof", false, "end when standard input does, and so with the program that holds its other end")
 	var err error
 	f.VisitAll(func(x *flag.Flag) {
@@ -201,6 +213,23 @@ func (p preset) Set(s string) error {
 	return nil
 }
 
+// level is the least level of what is logged; check has seen that it is one.
+func (c *config) level() (l slog.Level) {
+	l.UnmarshalText([]byte(c.Log.Level))
+	return l
+}
+
+// stateFolder is where the calibration is kept; empty: nowhere.
+func (c *config) stateFolder(getenv func(string) string) string {
+	switch c.State.Folder {
+	case none:
+		return ""
+	case "":
+		return getenv("STATE_DIRECTORY") // of systemd
+	}
+	return c.State.Folder
+}
+
 // check says whether the values make sense.
 func (c *config) check() error {
 	bad := func(key string, format string, args ...any) error {
@@ -223,6 +252,9 @@ func (c *config) check() error {
 	}
 	if _, err := driver.ParseCorrection(c.Matrix.Drift); err != nil {
 		return bad("matrix.drift", "%v", err)
+	}
+	if err := new(slog.Level).UnmarshalText([]byte(c.Log.Level)); err != nil {
+		return bad("log.level", "%q is not debug, info, warn or error", c.Log.Level)
 	}
 	if _, err := strconv.ParseUint(c.Listen.SocketMode, 8, 9); err != nil {
 		return bad("listen.socket_mode", "%q is not a mode of three octal digits", c.Listen.SocketMode)

@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync/atomic"
 
 	"github.com/light-in-the-loop/opu/internal/runtimedir"
 	"github.com/light-in-the-loop/opu/internal/server"
@@ -24,6 +25,8 @@ type doors struct {
 	listeners []net.Listener
 	names     []string
 	token     string
+
+	certificate certificate
 }
 
 // close closes what is open still: Serve closes what it was given.
@@ -72,22 +75,16 @@ func (c *config) open(getenv func(string) string, log *slog.Logger) (d *doors, e
 	if !tcp {
 		return d, nil
 	}
-	if d.token = getenv("OPUD_TOKEN"); d.token == "" {
-		file := c.Listen.TokenFile
-		if file == "" {
-			file = filepath.Join(runtimedir.Folder(getenv), "token")
-		}
-		if d.token, err = readToken(file); err != nil {
-			return d, err
-		}
-		log.Info("TCP asks for the token", "file", file)
-	} else if len(d.token) < leastToken {
-		return d, fmt.Errorf("cannot use the token in OPUD_TOKEN: it has %d characters, %d are the least: %w", len(d.token), leastToken, errUsage)
-	}
-	certificate, err := c.certificate()
-	if err != nil {
+	if d.token, err = c.token(getenv); err != nil {
 		return d, err
 	}
+	if getenv("OPUD_TOKEN") == "" {
+		log.Info("TCP asks for the token", "file", c.tokenFile(getenv))
+	}
+	if err := d.certificate.load(c); err != nil {
+		return d, err
+	}
+	certificate := d.certificate.config()
 	for _, door := range []struct {
 		address, name, protocol string
 		wrap                    func(net.Listener) net.Listener
@@ -106,6 +103,53 @@ func (c *config) open(getenv func(string) string, log *slog.Logger) (d *doors, e
 		d.add(door.wrap(l), door.name+l.Addr().String())
 	}
 	return d, nil
+}
+
+// tokenFile is where the token is.
+func (c *config) tokenFile(getenv func(string) string) string {
+	if c.Listen.TokenFile == "" {
+		return filepath.Join(runtimedir.Folder(getenv), "token")
+	}
+	return c.Listen.TokenFile
+}
+
+// token is what TCP asks for; empty without TCP.
+func (c *config) token(getenv func(string) string) (string, error) {
+	if c.Listen.HTTP == none && c.Listen.GRPC == none {
+		return "", nil
+	}
+	token := getenv("OPUD_TOKEN")
+	if token == "" {
+		return readToken(c.tokenFile(getenv))
+	}
+	if len(token) < leastToken {
+		return "", fmt.Errorf("cannot use the token in OPUD_TOKEN: it has %d characters, %d are the least: %w", len(token), leastToken, errUsage)
+	}
+	return token, nil
+}
+
+// certificate is what TLS uses for connections to come; it can be loaded anew.
+type certificate struct{ now atomic.Pointer[tls.Config] } // nil: no TLS
+
+func (t *certificate) load(c *config) error {
+	next, err := c.certificate()
+	if next != nil { // without one, listeners that have TLS keep theirs
+		t.now.Store(next)
+	}
+	return err
+}
+
+// config is one whose connections use what was loaded last; nil without TLS.
+func (t *certificate) config() *tls.Config {
+	if t.now.Load() == nil {
+		return nil
+	}
+	c := t.now.Load().Clone()
+	c.Certificates = nil
+	c.GetCertificate = func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+		return &t.now.Load().Certificates[0], nil
+	}
+	return c
 }
 
 // certificate is what TLS needs; nil without one.

@@ -7,8 +7,10 @@
 //	opud check-config    is the file right?
 //	opud example-config  print one with all keys
 //
-// It calibrates when it starts, and does not serve a device whose calibration is
-// refused. SIGTERM lets requests finish, parks the mirrors and ends it.
+// It calibrates when it starts, or goes on with the calibration that it saved. A device
+// whose calibration is refused does not project: the daemon says why, and calibrates
+// again when it is asked to. SIGTERM lets requests finish, parks the mirrors and ends it;
+// SIGHUP reads again what can change.
 package main
 
 import (
@@ -22,12 +24,11 @@ import (
 	"os/signal"
 	"runtime/debug"
 	"syscall"
+	"time"
 
-	"github.com/light-in-the-loop/opu/calib"
 	"github.com/light-in-the-loop/opu/driver"
 	"github.com/light-in-the-loop/opu/internal/bench"
 	"github.com/light-in-the-loop/opu/internal/server"
-	"github.com/light-in-the-loop/opu/sim"
 	"github.com/light-in-the-loop/opu/slm"
 )
 
@@ -39,24 +40,40 @@ const (
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // a second signal ends the program at once
-	os.Exit(run(ctx, os.Args[1:], os.Getenv, os.Stdout, os.Stderr))
+	p := &program{
+		args: os.Args[1:], getenv: os.Getenv, stdout: os.Stdout, stderr: os.Stderr,
+		end: make(chan os.Signal, 2), reload: make(chan os.Signal, 1),
+	}
+	signal.Notify(p.end, os.Interrupt, syscall.SIGTERM)
+	signal.Notify(p.reload, syscall.SIGHUP)
+	os.Exit(p.run(context.Background()))
+}
+
+// program is a run of opud.
+type program struct {
+	args           []string
+	getenv         func(string) string
+	stdout, stderr io.Writer
+	end, reload    chan os.Signal // SIGTERM and SIGHUP, or what stands for them
+
+	level slog.LevelVar
+	log   *slog.Logger
 }
 
 // errNoDevice: there is nothing to serve.
 var errNoDevice = errors.New("no device")
 
-// run is the program; it returns the exit code.
-func run(ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer) int {
-	err := command(ctx, args, getenv, stdout, stderr)
+// run returns the exit code.
+func (p *program) run(ctx context.Context) int {
+	p.log = slog.New(slog.NewTextHandler(p.stderr, &slog.HandlerOptions{Level: &p.level}))
+	err := p.command(ctx)
 	switch {
 	case err == nil:
 		return 0
 	case errors.Is(err, flag.ErrHelp):
 		return 0
 	}
-	fmt.Fprintf(stderr, "opud: %v\n", err)
+	fmt.Fprintf(p.stderr, "opud: %v\n", err)
 	switch {
 	case errors.Is(err, errNoDevice):
 		return exitNoDevice
@@ -66,24 +83,24 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 	return exitFailed
 }
 
-func command(ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer) error {
+func (p *program) command(ctx context.Context) error {
 	word := ""
-	if len(args) > 0 {
-		word = args[0]
+	if len(p.args) > 0 {
+		word = p.args[0]
 	}
 	switch word {
 	case "version":
-		fmt.Fprintln(stdout, version())
+		fmt.Fprintln(p.stdout, version())
 		return nil
 	case "example-config":
-		_, err := stdout.Write(exampleConfig)
+		_, err := p.stdout.Write(exampleConfig)
 		return err
 	case "check-config":
-		return checkConfig(args[1:], stdout)
+		return checkConfig(p.args[1:], p.stdout)
 	}
-	c, err := loadConfig(args, getenv)
+	c, err := loadConfig(p.args, p.getenv)
 	if errors.Is(err, flag.ErrHelp) {
-		help(stdout)
+		help(p.stdout)
 	}
 	if err != nil {
 		return err
@@ -91,7 +108,8 @@ func command(ctx context.Context, args []string, getenv func(string) string, std
 	if c.untilEOF {
 		ctx = untilEnd(ctx, os.Stdin)
 	}
-	return serve(ctx, c, getenv, slog.New(slog.NewTextHandler(stderr, nil)))
+	p.level.Set(c.level())
+	return p.serve(ctx, c)
 }
 
 // untilEnd is a context that ends with a stream: a program that starts a daemon for itself
@@ -137,8 +155,11 @@ Flags, each also as OPUD_NAME in the environment, which flags override:`)
 	f.SetOutput(w)
 	f.PrintDefaults()
 	fmt.Fprintln(w, `
-Exit codes: 0 ended by a signal; 1 failed, or the calibration was refused; 2 wrong flags
-or configuration; 3 no such device.`)
+SIGTERM lets requests finish, for half a minute at most, and parks the mirrors; a second
+one does not wait for requests. SIGHUP reads token, certificate, limits and log level again.
+
+Exit codes: 0 ended by a signal; 1 failed; 2 wrong flags or configuration; 3 no such
+device. A calibration that is refused ends nothing: the status says why, and jobs try again.`)
 }
 
 // version is that of the program, as it was built.
@@ -149,67 +170,125 @@ func version() string {
 	return "(devel)"
 }
 
-// serve opens the doors, calibrates and serves until ctx ends.
-func serve(ctx context.Context, c *config, getenv func(string) string, log *slog.Logger) error {
+// serve opens the doors, calibrates and serves until ctx ends. Who asks while it
+// calibrates is told so.
+func (p *program) serve(ctx context.Context, c *config) error {
 	if c.Device.Sim == "" {
 		return fmt.Errorf("cannot find an optical processing unit: drivers of real devices are not part of this version; use -sim for a simulated bench: %w", errNoDevice)
 	}
-	table, err := bench.Fit(c.Device.Sim, c.Device.Seed, c.Matrix.Inputs, c.Matrix.Outputs)
+	d, err := c.device(p.getenv, p.log)
 	if err != nil {
-		return fmt.Errorf("%w: %w", err, errUsage)
+		return err
 	}
 	memory, err := c.memory()
 	if err != nil {
 		return err
 	}
-	doors, err := c.open(getenv, log) // first: an address in use is found before the calibration
+	doors, err := c.open(p.getenv, p.log) // first: an address in use is found before the calibration
 	if err != nil {
 		return err
 	}
 	defer doors.close()
-	b, err := calibrate(ctx, c, table, log)
-	if ctx.Err() != nil {
-		log.Info("ended while calibrating")
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	defer b.Close() // parks the mirrors
+	defer p.park(d)
 	s, err := server.New(server.Options{
-		Model: c.Matrix.Model, Shutter: true, Token: doors.token, Version: version(), Simulated: c.Device.Sim, Log: log,
-		Device: fmt.Sprintf("%s (%s), %s (%s)", b.Rig.SLM().Model, b.Rig.SLM().Serial, b.Rig.Camera().Model, b.Rig.Camera().Serial),
+		Outputs: d.usual.Outputs, Inputs: d.usual.Features, Works: d.works(),
+		Counters: func() driver.Stats { return driver.Stats{Stats: d.bench.Rig.Stats()} },
+		Model:    c.Matrix.Model, Shutter: true, Token: doors.token, Version: version(), Simulated: c.Device.Sim, Log: p.log,
+		Device: fmt.Sprintf("%s (%s), %s (%s)", d.bench.Rig.SLM().Model, d.bench.Rig.SLM().Serial, d.bench.Rig.Camera().Model, d.bench.Rig.Camera().Serial),
 		Limits: server.Limits(c.Limits), SharedMemory: memory, Config: c,
-		Matrix: &server.Matrix{
-			OPU: b.OPU, Calibration: b.OPU.Calibration(), Verdict: b.Verdict,
-			View: func(ctx context.Context) (*calib.View, error) {
-				return b.OPU.Calibration().View(ctx, b.Rig, c.Device.Seed)
-			},
-		},
 	})
 	if err != nil {
 		return err
 	}
-	outputs, inputs := b.OPU.Shape()
-	log.Info("serving", "outputs", outputs, "inputs", inputs, "epoch", b.OPU.Epoch(), "version_of_models", s.Version(),
-		"simulated", c.Device.Sim, "doors", doors.names)
+	ctx, end := context.WithCancelCause(ctx)
+	defer end(nil)
+	first, err := s.Start("calibration", d.first)
+	if err != nil {
+		return err
+	}
+	p.log.Info("the doors are open", "doors", doors.names)
+	go func() {
+		<-first.Over()
+		switch err := first.Err(); {
+		case s.Version() != "":
+			p.log.Info("serving", "outputs", d.usual.Outputs, "inputs", d.usual.Features, "epoch", s.Status().Epoch, "version_of_models", s.Version(),
+				"simulated", c.Device.Sim, "doors", doors.names)
+		case errors.Is(err, slm.ErrInput), errors.Is(err, bench.ErrInput): // no calibration will ever do
+			end(err)
+		case ctx.Err() == nil:
+			p.log.Error("not serving; a calibration job may change that", "reason", err)
+		}
+	}()
+	go p.listen(ctx, func() { end(nil) }, s, c, doors)
 	if err := s.Serve(ctx, doors.listeners...); err != nil {
 		return err
 	}
-	log.Info("ended: requests finished, mirrors parked")
+	if err := context.Cause(ctx); errors.Is(err, slm.ErrInput) || errors.Is(err, bench.ErrInput) {
+		return err
+	}
 	return nil
 }
 
-func calibrate(ctx context.Context, c *config, table sim.Config, log *slog.Logger) (*bench.Bench, error) {
+// device makes the bench that the configuration names.
+func (c *config) device(getenv func(string) string, log *slog.Logger) (*device, error) {
 	layout, err := slm.ParseKind(c.Matrix.Layout)
 	if err != nil {
 		return nil, err
 	}
-	o := bench.Options{
-		Features: c.Matrix.Inputs, Outputs: c.Matrix.Outputs, Layout: layout, Seed: c.Device.Seed, Anchor: c.Matrix.Anchor, Tags: c.Matrix.Tags,
-	}
-	if o.Driver.Drift, err = driver.ParseCorrection(c.Matrix.Drift); err != nil {
+	d := &device{log: log, state: c.stateFolder(getenv), usual: bench.Options{
+		Features: c.Matrix.Inputs, Layout: layout, Seed: c.Device.Seed, Anchor: c.Matrix.Anchor, Tags: c.Matrix.Tags,
+	}}
+	if d.usual.Driver.Drift, err = driver.ParseCorrection(c.Matrix.Drift); err != nil {
 		return nil, err
 	}
-	return bench.Open(ctx, table, o, func(stage string) { log.Info("calibrating", "stage", stage) })
+	if err := makeState(d.state); err != nil {
+		return nil, err
+	}
+	table, err := bench.Fit(c.Device.Sim, c.Device.Seed, c.Matrix.Inputs, c.Matrix.Outputs)
+	if err == nil {
+		d.bench, err = bench.New(table, c.Device.Sim)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", err, errUsage)
+	}
+	if d.usual.Outputs, err = d.bench.Outputs(c.Matrix.Outputs); err == nil && c.Matrix.Mask != "" {
+		d.usual.Mask, err = c.mask(d.bench.Rig.SLM().Geometry)
+	}
+	if err != nil {
+		return nil, errors.Join(err, d.bench.Close())
+	}
+	return d, nil
+}
+
+// mask reads the mask of the lit mirrors.
+func (c *config) mask(chip slm.Geometry) (*slm.Pattern, error) {
+	f, err := os.Open(c.Matrix.Mask)
+	if err != nil {
+		return nil, fmt.Errorf("cannot read matrix.mask: %w: %w", err, errUsage)
+	}
+	defer f.Close()
+	mask, err := bench.ReadMask(f, chip)
+	if err != nil {
+		return nil, fmt.Errorf("cannot use matrix.mask: %s: %w: %w", c.Matrix.Mask, err, errUsage)
+	}
+	return mask, nil
+}
+
+// parkTimeout is how long the mirrors may take to be parked.
+const parkTimeout = 10 * time.Second
+
+// park parks the mirrors and closes the devices.
+func (p *program) park(d *device) {
+	parked := make(chan error, 1)
+	go func() { parked <- d.bench.Close() }()
+	select {
+	case err := <-parked:
+		if err != nil {
+			p.log.Error("cannot park the mirrors", "error", err)
+			return
+		}
+		p.log.Info("ended: the mirrors are parked")
+	case <-time.After(parkTimeout):
+		p.log.Error("cannot park the mirrors: the device did not answer", "within", parkTimeout)
+	}
 }

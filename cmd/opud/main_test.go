@@ -30,6 +30,12 @@ func environment(pairs ...string) func(string) string {
 	}
 }
 
+// run is the program with channels in the place of signals.
+func run(ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer) int {
+	p := &program{args: args, getenv: getenv, stdout: stdout, stderr: stderr, end: make(chan os.Signal), reload: make(chan os.Signal)}
+	return p.run(ctx)
+}
+
 // opud -sim, with nothing configured, serves on a socket in the runtime folder and on
 // TCP with a token of its own, and ends when it is told to, leaving nothing behind.
 func TestSim(t *testing.T) {
@@ -132,7 +138,8 @@ func TestExitCodes(t *testing.T) {
 		{"-config=" + wrong, 2, "line 2: there is no key listen.htpp"},
 		{"check-config " + wrong, 2, "line 2"},
 		{"check-config a b", 2, "name one"},
-		{"-sim=broken", 1, "cannot calibrate"},
+		{"-sim -log-level=loud", 2, "log.level"},
+		{"-sim -state=" + wrong + "/folder", 2, "state"},
 		{"-help", 0, ""},
 		{"version", 0, ""},
 		{"example-config", 0, ""},

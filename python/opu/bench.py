@@ -67,12 +67,22 @@ class Bench:
                 return server.close()
             except UnavailableError:
                 code = self._process.poll()
+                self._refused(server)
             if code is not None:
                 kind = InputError if code == 2 else DeviceError
                 raise kind(f"cannot start a simulated bench: opud ended with code {code}: {self._last_words()}")
             if time.monotonic() > deadline:
                 raise DeviceError(f"cannot start a simulated bench: it is not ready after {CALIBRATION:g} s: {self._last_words()}")
             time.sleep(0.05)
+
+    def _refused(self, server: Server) -> None:
+        """Fails if the calibration is over and was not good: then nothing is waited for."""
+        try:
+            status = server.json("GET", "/opu/v1/status")
+        except UnavailableError:
+            return
+        if not status["ready"] and status["job"] is None and status["errors"]:
+            raise DeviceError(f"cannot start a simulated bench: {status['reason']}")
 
     def _last_words(self) -> str:
         with open(self._log, errors="replace") as log:
