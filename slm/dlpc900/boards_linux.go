@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -13,13 +12,6 @@ import (
 	"github.com/light-in-the-loop/opu/internal/usb"
 	"github.com/light-in-the-loop/opu/slm"
 )
-
-// BoardInfo is a board that is plugged in.
-type BoardInfo struct {
-	Port   string `json:"port"`             // the USB port path, "usb-1-2.4": what tells boards apart
-	Node   string `json:"node"`             // of its control interface
-	Denied bool   `json:"denied,omitempty"` // this user may not open it
-}
 
 // Boards lists the boards that are plugged in, by port. Where a board has more than one HID
 // interface the first is its control (field reports of a sibling; Open sees whether it
@@ -41,24 +33,6 @@ func boards(sys string) ([]BoardInfo, error) {
 		found = append(found, BoardInfo{Port: port, Node: n.Node, Denied: errors.Is(denied, unix.EACCES)})
 	}
 	return found, nil
-}
-
-// choose finds a board by its port; "" is the only one.
-func choose(found []BoardInfo, port string) (BoardInfo, error) {
-	var ports []string
-	for _, b := range found {
-		if b.Port == port || port == "" && len(found) == 1 {
-			return b, nil
-		}
-		ports = append(ports, b.Port)
-	}
-	switch {
-	case len(found) == 0:
-		return BoardInfo{}, fmt.Errorf("cannot find a DLPC900 board; plug it in and switch it on: %w", slm.ErrUnplugged)
-	case port == "":
-		return BoardInfo{}, fmt.Errorf("cannot choose among %d DLPC900 boards; name one of the ports %s: %w", len(found), strings.Join(ports, ", "), slm.ErrInput)
-	}
-	return BoardInfo{}, fmt.Errorf("cannot find a DLPC900 board at %s, only at %s: %w", port, strings.Join(ports, ", "), slm.ErrUnplugged)
 }
 
 // OpenPort opens the board at a USB port, "usb-1-2"; "" is the only board. If it goes away and

@@ -8,13 +8,6 @@ import (
 	"fmt"
 )
 
-// BoardInfo is a board that is plugged in.
-type BoardInfo struct {
-	Port   string `json:"port"`
-	Node   string `json:"node"`
-	Denied bool   `json:"denied,omitempty"`
-}
-
 // Boards needs Linux.
 func Boards() ([]BoardInfo, error) {
 	return nil, fmt.Errorf("cannot list DLPC900 boards on this system: %w", errors.ErrUnsupported)

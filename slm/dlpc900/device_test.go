@@ -24,6 +24,9 @@ func stats(t *testing.T, d *dlpc900.Device) dlpc900.Stats {
 
 // The boards that are listed, as they say who they are.
 func TestBoards(t *testing.T) {
+	if testing.Short() {
+		t.Skip("large chips")
+	}
 	for _, c := range []struct {
 		board controller.DMD
 		want  slm.Info

@@ -286,6 +286,9 @@ func macropixels(g slm.Geometry, side int, random *rand.Rand) *slm.Pattern {
 // Data are as small as those of TI's own encoder, measured on random macropixels of full HD
 // with 24 planes and with one.
 func TestSizes(t *testing.T) {
+	if testing.Short() {
+		t.Skip("large images")
+	}
 	g := slm.Geometry{Width: 1920, Height: 1080}
 	for _, c := range []struct{ side, all, one int }{
 		{4, 521691, 220001}, {8, 133431, 58004}, {16, 36739, 17776}, {32, 12395, 7767},
