@@ -73,6 +73,7 @@ type Device struct {
 	// What follows belongs to whoever has the turn.
 	line     *line
 	lost     bool // the link is of no more use
+	unready  bool // the board must be brought into its mode again
 	known    known
 	store    store
 	encoders []*encoder // one for each controller
@@ -361,10 +362,19 @@ func (d *Device) judge(err error) {
 	if gone || dumb && d.options.Reopen != nil {
 		d.lost, d.known = true, known{}
 	}
+	if errors.Is(err, errAborted) {
+		d.unready, d.known = true, known{} // it may have begun anew
+	}
 }
 
 // reach makes sure that there is a board to talk to: it opens a lost one again.
 func (d *Device) reach(ctx context.Context) error {
+	if !d.lost && d.unready {
+		if err := d.prepare(ctx); err != nil {
+			return err
+		}
+		d.unready = false
+	}
 	if !d.lost {
 		return nil
 	}
@@ -392,7 +402,7 @@ func (d *Device) reach(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	d.lost = false
+	d.lost, d.unready = false, false
 	d.line.stats.Reopened++
 	return nil
 }

@@ -229,6 +229,39 @@ func TestUnpluggedForGood(t *testing.T) {
 	})
 }
 
+// A board that begins anew in the middle of a run, without going away: the run is not taken
+// for whole, and the next one shows what it should.
+func TestAbortedRun(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		light := new(lamp)
+		d, board, m := open(t, controller.Config{DMD: controller.Custom(small), RealTime: true}, dlpc900.Options{Light: light})
+		patterns := someDifferent(2)
+		if err := d.Load(t.Context(), []int{0, 1}, patterns); err != nil {
+			t.Fatal(err)
+		}
+		if err := d.Play(t.Context(), slm.Run{Order: make([]int, 100), Period: 100 * time.Millisecond}); err != nil {
+			t.Fatal(err)
+		}
+		time.AfterFunc(2*time.Second, board.PowerCycle)
+		if _, err := d.Wait(t.Context()); !errors.Is(err, slm.ErrRefused) || !strings.Contains(err.Error(), "aborted") {
+			t.Errorf("Wait: %v", err)
+		}
+		time.Sleep(bound)
+		if light.on {
+			t.Error("the light stayed on")
+		}
+		if err := d.Play(t.Context(), slm.Run{Order: []int{1, 0}}); err != nil {
+			t.Fatal(err)
+		}
+		if n, err := d.Wait(t.Context()); n != 2 || err != nil {
+			t.Errorf("Wait = %d, %v", n, err)
+		}
+		if got := m.shown(); len(got) != 2 || !got[0].Equal(patterns[1]) || !got[1].Equal(patterns[0]) {
+			t.Error("wrong patterns after an aborted run")
+		}
+	})
+}
+
 // A board that lost its power comes back with nothing in its memory; the host has it all.
 func TestReplug(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

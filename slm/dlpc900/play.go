@@ -373,6 +373,9 @@ func (d *Device) look(ctx context.Context) (again time.Duration, err error) {
 	return pollPeriod, nil
 }
 
+// errAborted is a run that ended before its time.
+var errAborted = fmt.Errorf("the sequence stopped by itself: %w", slm.ErrRefused)
+
 // examine asks the board whether the run goes on, and finishes it if not.
 func (d *Device) examine(ctx context.Context) error {
 	r := d.run
@@ -395,7 +398,7 @@ func (d *Device) examine(ctx context.Context) error {
 		return err
 	}
 	if end := r.begun.Add(r.length()); now.Before(end) && !d.options.Virtual {
-		return fmt.Errorf("the run of %d patterns was aborted, %v before its end (hardware status 0x%02X); lower the rate: %w", r.count, end.Sub(now), byte(h), slm.ErrRefused)
+		return fmt.Errorf("the run of %d patterns was aborted, %v before its end (hardware status 0x%02X); lower the rate, and look at the board's power: %w", r.count, end.Sub(now), byte(h), errAborted)
 	}
 	r.finish(r.count, nil)
 	return nil
