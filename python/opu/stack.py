@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-import math
 import os
+import re
 from concurrent.futures import ThreadPoolExecutor
+from decimal import Decimal
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
 from .client import OPU
-from .errors import InputError, OtherMatrixError
+from .errors import InputError, OPUError, OtherMatrixError
 from .vectors import as_rows, output_array, window
 
 MOST_MANIFEST = 1 << 20  # bytes
+MOST_SCALE = 1e15  # its square fits 32 bits, as does that of 1 over it
+_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}\Z")
 _KEYS = ("url", "model", "version", "epoch", "rows", "scale")
 
 
@@ -49,16 +53,20 @@ class Stack:
             parts.append(Part(opu, first, first + opu.outputs, scale))
             first += opu.outputs
         self._set(parts)
+        self._opened = False
 
     def _set(self, parts: List[Part]) -> None:
         for i, part in enumerate(parts):
             if part.opu.inputs != parts[0].opu.inputs:
                 raise InputError(f"cannot stack part {i}: it has {part.opu.inputs} inputs, part 0 has {parts[0].opu.inputs}")
-            if not math.isfinite(part.scale) or part.scale == 0:
-                raise InputError(f"cannot stack part {i}: its scale is {part.scale}, and must be a finite number but 0")
+            if not _is_scale(part.scale):
+                raise InputError(f"cannot stack part {i}: its scale is {part.scale}, and must be {_SCALES}")
+            twins = [j for j in range(i) if parts[j].opu.epoch == part.opu.epoch]
+            if twins:
+                raise InputError(f"cannot stack part {i}: it is the matrix of part {twins[0]}, so both would give the same rows")
         self.parts = parts
         self.inputs, self.outputs = parts[0].opu.inputs, parts[-1].end
-        self.epoch = "+".join(part.opu.epoch for part in parts)
+        self.epoch = _epoch(parts)
         self.device = "; ".join(part.opu.device for part in parts)
         self.simulated = next((part.opu.simulated for part in parts if part.opu.simulated), None)
         self._threads = ThreadPoolExecutor(len(parts), "opu-stack")
@@ -87,6 +95,7 @@ class Stack:
                 if opu.outputs < end - first:
                     raise InputError(f"cannot use part {i} of the stack, {e['url']}: it has {opu.outputs} outputs, the manifest wants {end - first}")
             stack._set(parts)
+            stack._opened = True
         except BaseException:
             for part in parts:
                 part.opu.close()
@@ -133,7 +142,10 @@ class Stack:
             a, b = max(first, part.first), min(end, part.end)
             if a >= b:
                 return
-            got = part.opu.project(x, rows=(a - part.first, b - part.first))
+            try:
+                got = part.opu.project(x, rows=(a - part.first, b - part.first))
+            except OPUError as e:
+                raise type(e)(f"cannot use part {self.parts.index(part)} of the stack, {part.opu}: {e}", e.code, e.status) from e
             # Scaled as reals: a complex product would add zeros of the wrong sign.
             np.multiply(got.view(np.float32), np.float32(part.scale), out=y[:, a - first:b - first].view(np.float32))
 
@@ -144,10 +156,11 @@ class Stack:
         return y[0] if single else y
 
     def close(self) -> None:
-        """Closes the parts."""
+        """Closes the parts, if :meth:`open` opened them; else they are the caller's."""
         self._threads.shutdown()
-        for part in self.parts:
-            part.opu.close()
+        if self._opened:
+            for part in self.parts:
+                part.opu.close()
 
     def __enter__(self) -> "Stack":
         return self
@@ -160,6 +173,33 @@ class Stack:
 
     def __repr__(self) -> str:
         return f"<Stack {self.outputs} x {self.inputs} of {len(self.parts)} OPUs>"
+
+
+_SCALES = f"a number from {1 / MOST_SCALE:g} to {MOST_SCALE:g} or its negative"
+
+
+def _is_scale(scale: float) -> bool:
+    return 1 / MOST_SCALE <= abs(scale) <= MOST_SCALE
+
+
+def _epoch(parts: Sequence[Part]) -> str:
+    """The name of the stacked matrix, the same as the Go client's: a hash of all that
+    makes it."""
+    h = hashlib.sha256()
+    for p in parts:
+        version = getattr(p.opu, "version", "")
+        h.update(f"{json.dumps(version)} {json.dumps(p.opu.epoch)} [{p.first} {p.end}] {_shortest(p.scale)}\n".encode())
+    return "s-" + h.hexdigest()[:16]
+
+
+def _shortest(x: float) -> str:
+    """The shortest text of a number, as Go's %g writes it."""
+    d = Decimal(repr(x)).normalize()
+    exponent = d.adjusted()
+    if -4 <= exponent < 6:
+        return format(d, "f")
+    mantissa = format(d.scaleb(-exponent), "f")
+    return f"{mantissa}e{'-' if exponent < 0 else '+'}{abs(exponent):02d}"
 
 
 def _parse(text: bytes) -> Dict[str, Any]:
@@ -197,7 +237,9 @@ def _check(manifest: Dict[str, Any]) -> List[Dict[str, Any]]:
         rows, scale = part["rows"], part["scale"]
         if not (isinstance(rows, list) and len(rows) == 2 and all(type(r) is int for r in rows) and rows[0] == first < rows[1]):
             raise InputError(f"cannot read part {i} of the manifest: its rows are {rows!r}, and must be [{first}, end] after the part before")
-        if type(scale) not in (int, float) or not math.isfinite(scale) or scale == 0:
-            raise InputError(f"cannot read part {i} of the manifest: its scale is {scale!r}, and must be a finite number but 0")
+        if type(scale) not in (int, float) or not _is_scale(scale):
+            raise InputError(f"cannot read part {i} of the manifest: its scale is {scale!r}, and must be {_SCALES}")
+        if not _NAME.match(part["model"]) or not _NAME.match(part["version"]):
+            raise InputError(f"cannot read part {i} of the manifest: model and version must be names of letters, digits, '.', '_' and '-'")
         first = rows[1]
     return parts

@@ -6,7 +6,7 @@ import pytest
 
 from conftest import ROOT
 
-PAGES = ["docs/how-to/use-from-python.md", "python/README.md"]
+PAGES = ["README.md", "docs/how-to/use-from-python.md"]
 
 
 def blocks(text):

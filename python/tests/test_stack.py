@@ -1,10 +1,12 @@
 import copy
 import json
+import subprocess
 
 import numpy as np
 import pytest
 
 import opu
+from opu.stack import _shortest
 
 
 @pytest.fixture(scope="module")
@@ -27,6 +29,18 @@ def test_stack(device, second, tmp_path):
         out = np.empty((7, 126), np.complex64)
         assert again.project(x, out) is out and np.array_equal(out, want)
     assert [p.name for p in tmp_path.iterdir()] == ["stack.json"]
+
+
+def test_go_reads_it(device, second, programs, tmp_path):
+    """opuctl takes the manifest for the same stack, by the same name, to the bit."""
+    x = np.random.default_rng(2).integers(-1, 2, (5, 10), dtype=np.int8)
+    np.save(tmp_path / "x.npy", x)
+    with opu.Stack([device, second], scales=[-2.25e7, 1 / 3]) as stack:
+        stack.save(tmp_path / "stack.json")
+        command = [programs / "opuctl", "project", "--url", "stack.json", "--in", "x.npy", "--out", "y.npy", "--format", "json"]
+        result = json.loads(subprocess.run(command, cwd=tmp_path, check=True, stdout=subprocess.PIPE).stdout)
+        assert np.array_equal(np.load(tmp_path / "y.npy"), stack.project(x))
+        assert result["epoch_of_b"] == stack.epoch
 
 
 def test_digital():
@@ -59,6 +73,7 @@ def test_refused_manifests(device, second, tmp_path):
         (changed(0, rows=[0, 0]), opu.InputError, "part 0"), (changed(0, rows=[0.0, 96]), opu.InputError, "part 0"),
         (changed(1, scale="1"), opu.InputError, "part 1"), (changed(1, scale=float("inf")), opu.InputError, "part 1"),
         (changed(0, url=""), opu.InputError, "part 0"), (changed(1, model=3), opu.InputError, "part 1"),
+        (changed(1, model="a/b"), opu.InputError, "part 1"), (changed(1, scale=1e16), opu.InputError, "part 1"),
     ]:
         with pytest.raises(error, match=match):
             opu.Stack.open(manifest)
@@ -72,10 +87,14 @@ def test_refused_manifests(device, second, tmp_path):
 def test_one_fails(device, second):
     """A failure of any part fails the call."""
     with opu.OPU(second.address, lease="one that has ended") as refused:
-        with pytest.raises(opu.InputError, match="lease"):
+        with pytest.raises(opu.InputError, match="part 1.*lease"):
             opu.Stack([device, refused]).project(np.ones(10))
     with pytest.raises(opu.InputError, match="inputs"):
         opu.Stack([device, opu.Digital(4, 9)])
+    with pytest.raises(opu.InputError, match="same rows"):
+        opu.Stack([device, opu.OPU(device.address)])
+    for text in (1.0, 0.5, 1e6, 123456789.0, 1e-5, 100000.0, -2.25e12):
+        assert float(_shortest(text)) == text
 
 
 def test_closed(second):
