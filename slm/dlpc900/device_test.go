@@ -152,7 +152,7 @@ func TestRest(t *testing.T) {
 				if err := d.Play(t.Context(), slm.Run{Order: []int{0, 1, 0}, Period: time.Millisecond}); err != nil {
 					t.Fatal(err)
 				}
-				if !light.on {
+				if !light.on.Load() {
 					t.Fatal("a run in the dark")
 				}
 				if n, err := d.Wait(t.Context()); n != 3 || err != nil {
@@ -161,10 +161,10 @@ func TestRest(t *testing.T) {
 				if got := m.shown(); len(got) != 3 || !got[0].Equal(p[0]) || !got[1].Equal(p[1]) {
 					t.Fatal("wrong patterns")
 				}
-				before := m.quiet
+				before := m.silent()
 				time.Sleep(10 * time.Second)
 				synctest.Wait()
-				if light.on {
+				if light.on.Load() {
 					t.Error("the light stayed on")
 				}
 				s, err := d.Status(t.Context())
@@ -178,8 +178,8 @@ func TestRest(t *testing.T) {
 				if err := d.Load(t.Context(), []int{5}, p[:1]); err != nil { // stops what goes on
 					t.Fatal(err)
 				}
-				if warm := m.quiet > before; warm != (rest == dlpc900.RestWarm) {
-					t.Errorf("%d patterns without trigger at rest", m.quiet-before)
+				if warm := m.silent() > before; warm != (rest == dlpc900.RestWarm) {
+					t.Errorf("%d patterns without trigger at rest", m.silent()-before)
 				}
 			}
 			if err := d.Close(); err != nil {
@@ -201,8 +201,8 @@ func TestDummies(t *testing.T) {
 	if err := d.Play(t.Context(), slm.Run{Order: []int{0, 0}}); err != nil {
 		t.Fatal(err)
 	}
-	if n, err := d.Wait(t.Context()); n != 2 || err != nil || m.quiet != 7 || len(m.shown()) != 2 {
-		t.Errorf("%d shown, %d of them with trigger, %d without; %v", n, len(m.shown()), m.quiet, err)
+	if n, err := d.Wait(t.Context()); n != 2 || err != nil || m.silent() != 7 || len(m.shown()) != 2 {
+		t.Errorf("%d shown, %d of them with trigger, %d without; %v", n, len(m.shown()), m.silent(), err)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -16,14 +17,10 @@ import (
 )
 
 // lamp is a switch that remembers.
-type lamp struct {
-	on    bool
-	calls int
-}
+type lamp struct{ on atomic.Bool }
 
 func (l *lamp) Set(_ context.Context, on bool) error {
-	l.on = on
-	l.calls++
+	l.on.Store(on)
 	return nil
 }
 
@@ -122,7 +119,7 @@ func faults(t *testing.T, name string, link dlpc900.Link, reopen func(context.Co
 	}
 	defer func() {
 		d.Close()
-		if light.on {
+		if light.on.Load() {
 			t.Errorf("%s: Close left the light on", name)
 		}
 	}()
@@ -162,7 +159,7 @@ func faults(t *testing.T, name string, link dlpc900.Link, reopen func(context.Co
 		synctest.Wait()
 		time.Sleep(bound) // the board is made safe
 		synctest.Wait()
-		if light.on {
+		if light.on.Load() {
 			t.Errorf("%s: the light stayed on after a failure", name)
 		}
 	}
@@ -247,7 +244,7 @@ func TestAbortedRun(t *testing.T) {
 			t.Errorf("Wait: %v", err)
 		}
 		time.Sleep(bound)
-		if light.on {
+		if light.on.Load() {
 			t.Error("the light stayed on")
 		}
 		if err := d.Play(t.Context(), slm.Run{Order: []int{1, 0}}); err != nil {

@@ -44,6 +44,13 @@ func (m *mirrors) shown() []*slm.Pattern {
 	return out
 }
 
+// silent counts the exposures without a trigger so far.
+func (m *mirrors) silent() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.quiet
+}
+
 // small is a chip that a test can look at quickly.
 var small = slm.Geometry{Width: 70, Height: 9}
 
