@@ -161,6 +161,10 @@ class Server:
                 connection.close()
                 if used and not isinstance(e, socket.timeout):  # the server has closed it since: that is no failure
                     continue
+                if isinstance(e, (FileNotFoundError, ConnectionRefusedError)):
+                    raise UnavailableError(
+                        f"cannot reach the OPU at {self.address}: no daemon listens there; start opud, or give its address"
+                    ) from e
                 raise UnavailableError(f"cannot reach the OPU at {self.address}: {e!r}") from e
             except BaseException:
                 connection.close()
