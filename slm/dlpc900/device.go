@@ -21,6 +21,8 @@ type Options struct {
 	// that is not listed). A board that says so must have this geometry.
 	DMD *DMD
 
+	Blocks Blocks // that move; fewer allow shorter periods, which Info then has
+
 	Rest Rest // what the mirrors do when nothing plays
 
 	// RestAfter is when they begin, and when the light is switched off. 0: ten seconds for
@@ -61,6 +63,7 @@ type Device struct {
 	info     slm.Info
 	reserved int // first places, taken by the warm patterns
 	reorders bool
+	blocks   Blocks // that move
 
 	turn chan struct{} // holds a token while nobody talks to the board
 	life context.Context
@@ -80,6 +83,7 @@ type Device struct {
 	last     timing     // of the LUT, or of the next one
 	run      *run       // the last; never nil
 	light    bool       // may be on
+	inverted bool       // patterns are, see Invert
 	resting  *time.Timer
 	stats    Stats
 }
@@ -96,7 +100,12 @@ type known struct {
 	images     [maxImages]bool
 }
 
-var _ slm.Device = (*Device)(nil)
+var _ interface {
+	slm.Device
+	slm.Inverter
+	slm.Banded
+	slm.TriggeredPlayer
+} = (*Device)(nil)
 
 // Open takes a board into use: it wakes it, stops what plays, and brings it into the mode in
 // which patterns come over USB. The link is the device's from then on; after an error it is
@@ -161,20 +170,17 @@ func (d *Device) greet(ctx context.Context) error {
 		dmd = *custom
 	}
 	d.dmd, d.kind = dmd, kind
+	if d.blocks, err = d.options.Blocks.resolve(dmd); err != nil {
+		return err
+	}
 	if err := d.line.ready(ctx, dmd.Controllers); err != nil {
 		return err
 	}
-	minPeriod := dmd.MinExposures[0]
-	if d.options.DMD == nil {
-		own, err := d.line.minExposures(ctx)
-		if err != nil {
-			return err
-		}
-		if len(own) > 0 {
-			minPeriod = max(minPeriod, own[0])
-		}
-	}
 	if err := d.prepare(ctx); err != nil {
+		return err
+	}
+	minPeriod, err := d.minPeriod(ctx)
+	if err != nil {
 		return err
 	}
 	d.reorders = !d.versions.Application.before(5, 0)
@@ -200,6 +206,23 @@ func (d *Device) greet(ctx context.Context) error {
 	}
 	d.last = timing{exposure: minPeriod}
 	return nil
+}
+
+// minPeriod is the shortest exposure of the blocks in use: what is known of the DMD, or what
+// the board says if that is longer. A caller's description is believed.
+func (d *Device) minPeriod(ctx context.Context) (time.Duration, error) {
+	least := d.dmd.MinExposures[0]
+	if n := d.blocks.Count; n < len(d.dmd.BlockExposures) {
+		least = d.dmd.BlockExposures[n-1]
+	}
+	if d.options.DMD != nil {
+		return least, nil
+	}
+	own, err := d.line.minExposures(ctx)
+	if err == nil && len(own) > 0 {
+		least = max(least, own[0])
+	}
+	return least, err
 }
 
 func (d *Device) warn(format string, args ...any) {
@@ -280,6 +303,9 @@ func (d *Device) prepare(ctx context.Context) error {
 		}
 	}
 	if err := l.stop(ctx); err != nil {
+		return err
+	}
+	if err := d.shape(ctx); err != nil {
 		return err
 	}
 	d.known = known{stopped: true}

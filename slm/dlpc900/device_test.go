@@ -209,7 +209,6 @@ func TestDummies(t *testing.T) {
 // Triggers, parking and idling go to the board, and a run plays after them.
 func TestSettings(t *testing.T) {
 	d, _, m := open(t, controller.Config{DMD: controller.Custom(small)}, dlpc900.Options{})
-	us := time.Microsecond
 	for name, f := range map[string]func(context.Context) error{
 		"output 1": func(ctx context.Context) error { return d.SetTriggerOut(ctx, 1, dlpc900.TriggerOut{Falling: 50 * us}) },
 		"output 2": func(ctx context.Context) error { return d.SetTriggerOut(ctx, 2, dlpc900.TriggerOut{Falling: 20 * us}) },

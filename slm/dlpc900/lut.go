@@ -26,8 +26,12 @@ const (
 // maxTime is the longest exposure or dark time of an entry: 24 bits of microseconds.
 const maxTime = (1<<24 - 1) * time.Microsecond
 
-// timing is how long an entry shows its pattern, and how long it is dark after that.
-type timing struct{ exposure, dark time.Duration }
+// timing is how long an entry shows its pattern, how long it is dark after that, and whether
+// it waits for an edge on trigger input 1 before.
+type timing struct {
+	exposure, dark time.Duration
+	wait           bool
+}
 
 func (t timing) period() time.Duration { return t.exposure + t.dark }
 
@@ -63,7 +67,6 @@ type entry struct {
 	plane int // lowest bit of the pattern in its image
 
 	clear     bool // mirrors clear after the exposure: one-bit patterns with external trigger only
-	wait      bool // for trigger input 1
 	noTrigger bool // trigger output 2 stays silent
 }
 

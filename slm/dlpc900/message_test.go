@@ -183,7 +183,7 @@ func TestTriggerSettings(t *testing.T) {
 		{1, TriggerOut{Rising: 0, Falling: 1500}, ""},
 		{3, TriggerOut{Rising: 0, Falling: 20 * us}, ""},
 	} {
-		err := c.t.check(c.output)
+		err := c.t.check(c.output, 105*us)
 		if (err != nil) != (c.want == "") || err != nil && !errors.Is(err, slm.ErrInput) {
 			t.Errorf("output %d, %+v: %v", c.output, c.t, err)
 		}
@@ -217,7 +217,7 @@ func TestPlan(t *testing.T) {
 		got, err := dmds[1].plan(c.run, 105*us)
 		if (err != nil) != (c.exposure == 0) || err != nil && !errors.Is(err, slm.ErrInput) {
 			t.Errorf("%+v: %v", c.run, err)
-		} else if err == nil && (got != timing{c.exposure, c.dark}) {
+		} else if err == nil && (got != timing{exposure: c.exposure, dark: c.dark}) {
 			t.Errorf("%+v: got %+v", c.run, got)
 		}
 	}

@@ -23,7 +23,7 @@ func (m *mirrors) show(exposures []controller.Exposure) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, e := range exposures {
-		if e.Position == 0 {
+		if e.Position == 0 && e.Entry >= 0 { // the black one after the first is at 0 too
 			m.last = nil
 		}
 		if e.Trigger {

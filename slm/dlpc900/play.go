@@ -17,6 +17,7 @@ type run struct {
 	period  time.Duration // of each
 	begun   time.Time     // not later than the first pattern
 	started time.Time     // when the board had said that it would start
+	waits   bool          // for an edge before each pattern
 	ended   bool
 	shown   int
 	err     error
@@ -191,16 +192,33 @@ func (d *Device) define(ctx context.Context, lut []entry) error {
 // reorder command and Start; otherwise the entries of the LUT are written before. Exposures
 // below the chip's shortest are refused, and times are rounded up to microseconds.
 func (d *Device) Play(ctx context.Context, r slm.Run) error {
-	const what = "play"
+	return d.begin(ctx, "play", r, false)
+}
+
+// PlayTriggered implements slm.TriggeredPlayer: an edge at trigger input 1 (SetTriggerIn) shows
+// the next pattern, for the run's exposure. While it waits the chip is off: the board appends a
+// black pattern of 105 us to each that precedes a triggered one (DLPU018F and J), so edges must
+// come at least exposure + 105 us apart, and one that comes too early is lost. Trigger input 2
+// must be at the level that lets sequences run. There are no dummy patterns.
+func (d *Device) PlayTriggered(ctx context.Context, r slm.Run) error {
+	const what = "play by trigger"
+	if r.Period != 0 {
+		return fmt.Errorf("cannot %s on %s: a period of %v is given, but the edges at trigger input 1 make it; leave it 0: %w", what, name(d.options), r.Period, slm.ErrInput)
+	}
+	r.Period, r.Exposure = r.Exposure, 0
+	return d.begin(ctx, what, r, true)
+}
+
+func (d *Device) begin(ctx context.Context, what string, r slm.Run, triggered bool) error {
 	ctx, cancel, err := d.take(ctx, what)
 	if err != nil {
 		return err
 	}
 	defer cancel()
-	return d.give(what, d.play(ctx, r))
+	return d.give(what, d.play(ctx, r, triggered))
 }
 
-func (d *Device) play(ctx context.Context, r slm.Run) error {
+func (d *Device) play(ctx context.Context, r slm.Run, triggered bool) error {
 	if err := d.info.Check(r); err != nil {
 		return err
 	}
@@ -208,11 +226,16 @@ func (d *Device) play(ctx context.Context, r slm.Run) error {
 	if err != nil {
 		return err
 	}
-	order := make([]int, 0, d.options.Dummies+len(r.Order))
+	t.wait = triggered
+	dummies := d.options.Dummies
+	if triggered {
+		dummies = 0 // each would take an edge
+	}
+	order := make([]int, 0, dummies+len(r.Order))
 	var images []int
-	if d.options.Dummies > 0 {
+	if dummies > 0 {
 		images = append(images, 0)
-		for k := range d.options.Dummies {
+		for k := range dummies {
 			order = append(order, k%2)
 		}
 	}
@@ -239,7 +262,7 @@ func (d *Device) play(ctx context.Context, r slm.Run) error {
 	if err := d.lit(ctx, true); err != nil {
 		return err
 	}
-	now := &run{count: len(r.Order), dummies: d.options.Dummies, period: t.period(), begun: time.Now()}
+	now := &run{count: len(r.Order), dummies: dummies, period: t.period(), waits: triggered, begun: time.Now()}
 	if err := d.startSequence(ctx); err != nil {
 		return err
 	}
@@ -343,8 +366,9 @@ func (d *Device) Wait(ctx context.Context) (int, error) {
 }
 
 const (
-	pollPeriod = 2 * time.Millisecond // how often a run that should have ended is looked at
-	overrun    = time.Second          // how much longer it may take
+	pollPeriod = 2 * time.Millisecond  // how often a run that should have ended is looked at
+	edgePeriod = 10 * time.Millisecond // and one that waits for edges
+	overrun    = time.Second           // how much longer a run may take, unless it waits for edges
 )
 
 // look finds out whether the run has ended; if not it says when to look again. The board says
@@ -370,6 +394,9 @@ func (d *Device) look(ctx context.Context) (again time.Duration, err error) {
 	if left := time.Until(r.started.Add(r.length())); left > 0 && !d.options.Virtual {
 		return left, nil
 	}
+	if r.waits {
+		return edgePeriod, nil
+	}
 	return pollPeriod, nil
 }
 
@@ -385,7 +412,7 @@ func (d *Device) examine(ctx context.Context) error {
 	}
 	now := time.Now()
 	if main&MainRunning != 0 {
-		if now.After(r.started.Add(r.length() + overrun)) {
+		if !r.waits && now.After(r.started.Add(r.length()+overrun)) {
 			return fmt.Errorf("the run of %d patterns does not end, %v after its time; the trigger inputs may hold it: %w", r.count, overrun, slm.ErrTimeout)
 		}
 		return nil
@@ -432,6 +459,9 @@ func (d *Device) halt(ctx context.Context) error {
 		return err
 	}
 	passed := int(time.Since(d.run.started) / d.run.period)
+	if d.run.waits {
+		passed = 0
+	}
 	if err := d.line.stop(ctx); err != nil {
 		return err
 	}

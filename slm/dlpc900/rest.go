@@ -159,7 +159,9 @@ func (d *Device) warm(ctx context.Context) error {
 	if err := d.send(ctx, []int{0}); err != nil {
 		return err
 	}
-	if err := d.arrange(ctx, []int{0, 1}, d.last, true); err != nil {
+	t := d.last
+	t.wait = false
+	if err := d.arrange(ctx, []int{0, 1}, t, true); err != nil {
 		return err
 	}
 	return d.startSequence(ctx)
@@ -219,7 +221,7 @@ func (d *Device) Park(ctx context.Context) error {
 
 // SetTriggerOut sets the pulse of output 1 or 2 while nothing plays.
 func (d *Device) SetTriggerOut(ctx context.Context, output int, t TriggerOut) error {
-	if err := t.check(output); err != nil {
+	if err := t.check(output, d.info.MinPeriod); err != nil {
 		return err
 	}
 	return d.while(ctx, fmt.Sprintf("set trigger output %d", output), func(ctx context.Context) error {

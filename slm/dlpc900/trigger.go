@@ -27,7 +27,10 @@ const (
 	maxInDelay  = (1<<16 - 1) * time.Microsecond
 )
 
-func (t TriggerOut) check(output int) error {
+// check knows the shortest exposure, which bounds how early a pulse may begin when few blocks
+// move.
+func (t TriggerOut) check(output int, minExposure time.Duration) error {
+	earliest := max(minOutDelay, 5*time.Microsecond-minExposure)
 	fail := func(format string, args ...any) error {
 		return fmt.Errorf("cannot set trigger output %d: %s: %w", output, fmt.Sprintf(format, args...), slm.ErrInput)
 	}
@@ -40,8 +43,8 @@ func (t TriggerOut) check(output int) error {
 		return fail("there are outputs 1 and 2")
 	case t.Rising%time.Microsecond != 0 || t.Falling%time.Microsecond != 0:
 		return fail("delays %v and %v are not whole microseconds", t.Rising, t.Falling)
-	case min(t.Rising, t.Falling) < minOutDelay || max(t.Rising, t.Falling) > maxOutDelay:
-		return fail("delays %v and %v are not within %v to %v", t.Rising, t.Falling, minOutDelay, maxOutDelay)
+	case min(t.Rising, t.Falling) < earliest || max(t.Rising, t.Falling) > maxOutDelay:
+		return fail("delays %v and %v are not within %v to %v", t.Rising, t.Falling, earliest, maxOutDelay)
 	case first > last || output == 2 && last-first < minPulse:
 		return fail("the pulse from %v to %v is shorter than %v, or ends before it begins", first, last, minPulse)
 	}
