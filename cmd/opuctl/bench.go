@@ -75,7 +75,7 @@ type table struct {
 }
 
 // open opens the bench that the flags name, large enough for what is needed.
-func (b *benchFlags) open(stderr io.Writer, n need) (*table, error) {
+func (b *benchFlags) open(ctx context.Context, stderr io.Writer, n need) (*table, error) {
 	kind, err := slm.ParseKind(b.layout)
 	if err != nil {
 		return nil, usage("--layout: %v", err)
@@ -93,7 +93,7 @@ func (b *benchFlags) open(stderr io.Writer, n need) (*table, error) {
 	if usual, _ := sim.Preset(b.sim, b.seed); c.Width != usual.Width || c.Chip != usual.Chip {
 		fmt.Fprintf(stderr, "note: the simulated bench grew to a sensor of %dx%d pixels and a chip of %v mirrors\n", c.Width, c.Height, c.Chip)
 	}
-	opened, err := newBench(c, b.sim)
+	opened, err := newBench(ctx, c, b.sim)
 	if err != nil {
 		return nil, usage("%v", err)
 	}
@@ -155,7 +155,7 @@ func (b *benchFlags) opu(ctx context.Context, stderr io.Writer, n need, p *progr
 	if o.Drift, err = driver.ParseCorrection(b.drift); err != nil {
 		return nil, nil, usage("--drift: %v", err)
 	}
-	t, err := b.open(stderr, n)
+	t, err := b.open(ctx, stderr, n)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -77,7 +77,7 @@ pictures of what was seen, also of a calibration that was refused.`,
 			if frames.file != "" {
 				return frames.run(c, out, n.outputs, file, dir)
 			}
-			t, err := b.open(c.ErrOrStderr(), n)
+			t, err := b.open(c.Context(), c.ErrOrStderr(), n)
 			if err != nil {
 				return err
 			}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"math"
 	"os"
@@ -22,8 +23,8 @@ func TestCalibrateDoesNotAsk(t *testing.T) {
 	}
 	honest := calibrate()
 	t.Cleanup(func() { newBench = bench.New })
-	newBench = func(c sim.Config, name string) (*bench.Bench, error) {
-		b, err := bench.New(c, name)
+	newBench = func(ctx context.Context, c sim.Config, name string) (*bench.Bench, error) {
+		b, err := bench.New(ctx, c, name)
 		if err == nil {
 			b.Sim.Pretend(func(c *sim.Config) {
 				c.Carrier, c.Radius, c.Rho = [2]float64{-0.2, 0.4}, 0.1, 9

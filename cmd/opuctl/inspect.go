@@ -110,7 +110,7 @@ func (i *inspectCommand) run(c *cobra.Command) error {
 // here looks at a rig that this program opens.
 func (i *inspectCommand) here(ctx context.Context, stderr io.Writer) (*inspected, error) {
 	n := need{features: 10}
-	t, err := i.open(stderr, n)
+	t, err := i.open(ctx, stderr, n)
 	if err != nil {
 		return nil, err
 	}

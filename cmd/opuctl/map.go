@@ -80,7 +80,7 @@ func (m *mapCommand) run(c *cobra.Command) error {
 	if m.remote.given() {
 		return m.ask(c)
 	}
-	t, err := m.open(c.ErrOrStderr(), need{features: m.features})
+	t, err := m.open(c.Context(), c.ErrOrStderr(), need{features: m.features})
 	if err != nil {
 		return err
 	}

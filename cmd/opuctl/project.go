@@ -12,6 +12,7 @@ import (
 
 	"github.com/light-in-the-loop/opu/driver"
 	"github.com/light-in-the-loop/opu/internal/atomicfile"
+	"github.com/light-in-the-loop/opu/internal/bench"
 	"github.com/light-in-the-loop/opu/internal/npy"
 	"github.com/light-in-the-loop/opu/slm"
 )
@@ -134,7 +135,8 @@ func (p *projectCommand) run(c *cobra.Command) error {
 		Simulated string `json:"simulated,omitempty"`
 		Daemon    string `json:"daemon,omitempty"`
 		driver.Stats
-	}{rows, features, outputs, p.kind, how, opu.epoch, opu.simulated, opu.daemon, stats}
+		Board *bench.Rates `json:"modelled_board,omitempty"`
+	}{rows, features, outputs, p.kind, how, opu.epoch, opu.simulated, opu.daemon, stats, opu.rates()}
 	return p.print(c.OutOrStdout(), result, func(w io.Writer) {
 		fmt.Fprintf(w, "%d rows of %d inputs projected to %d outputs (%s), matrix %s\n", rows, features, outputs, p.kind, opu.epoch)
 		if how != "" {

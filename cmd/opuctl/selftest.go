@@ -50,7 +50,7 @@ calibration in use.`,
 					return err
 				}
 			}
-			t, err := b.open(c.ErrOrStderr(), need{features: cal.Layout.Features, outputs: cal.Outputs})
+			t, err := b.open(c.Context(), c.ErrOrStderr(), need{features: cal.Layout.Features, outputs: cal.Outputs})
 			if err != nil {
 				return err
 			}

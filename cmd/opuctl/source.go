@@ -16,8 +16,10 @@ import (
 	"github.com/light-in-the-loop/opu/client"
 	"github.com/light-in-the-loop/opu/dfa"
 	"github.com/light-in-the-loop/opu/driver"
+	"github.com/light-in-the-loop/opu/internal/bench"
 	"github.com/light-in-the-loop/opu/internal/server"
 	"github.com/light-in-the-loop/opu/rig"
+	"github.com/light-in-the-loop/opu/sim/controller"
 )
 
 // A source is where projections come from: an OPU that this program has opened, one
@@ -30,6 +32,9 @@ type source struct {
 
 	local *driver.OPU // nil: a daemon's
 	rig   *rig.Rig    // of the local one
+	bench *bench.Bench
+	spent controller.Stats // by the bench's board, before the job
+	begun driver.Stats     // of the local one, then
 	opus  []*client.OPU
 
 	intensity func(ctx context.Context, dst []float32, x []int8) error
@@ -80,20 +85,34 @@ func (s *sourceFlags) source(ctx context.Context, stderr io.Writer, n need, p *p
 	if s.remote.given() {
 		return s.served(ctx, stderr, n, p)
 	}
-	opu, bench, err := s.opu(ctx, stderr, n, p, o)
+	opu, opened, err := s.opu(ctx, stderr, n, p, o)
 	if err != nil {
 		return nil, err
 	}
+	spent := opened.bench.Sim.Board().Stats()
+	p.line("%s", bench.Expect(opened.rig, spent, bench.UsualRestart))
 	return &source{
-		Projector: opu, epoch: opu.Epoch(), simulated: s.sim, local: opu, rig: bench.rig, intensity: opu.Intensity, close: bench.rig.Close,
+		bench: opened.bench, spent: spent, begun: opu.Stats(),
+		Projector: opu, epoch: opu.Epoch(), simulated: s.sim, local: opu, rig: opened.rig, intensity: opu.Intensity, close: opened.rig.Close,
 		shutter: func(ctx context.Context) (bool, error) {
-			err := bench.rig.Block(ctx, false, false)
+			err := opened.rig.Block(ctx, false, false)
 			if errors.Is(err, rig.ErrNoShutter) {
 				return false, nil
 			}
 			return err == nil, err
 		},
 	}, nil
+}
+
+// rates says what a real board would allow for the job, if this program has a simulated one.
+func (s *source) rates() *bench.Rates {
+	if s.bench == nil {
+		return nil
+	}
+	before, after := s.begun, s.local.Stats()
+	r := bench.NewRates(s.bench.Sim.Board().Stats().Since(s.spent),
+		after.Projections-after.ZeroRows-before.Projections+before.ZeroRows, after.Exposures-before.Exposures, after.Uploads-before.Uploads)
+	return &r
 }
 
 // served connects to a daemon, or to those of a stack.

@@ -16,6 +16,7 @@ import (
 	"github.com/light-in-the-loop/opu/dfa/dataset"
 	"github.com/light-in-the-loop/opu/driver"
 	"github.com/light-in-the-loop/opu/internal/atomicfile"
+	"github.com/light-in-the-loop/opu/internal/bench"
 )
 
 // The drawn digits that train uses by default: enough to learn from, small enough
@@ -120,12 +121,14 @@ it, on the same feedback matrix only.`,
 // trainResult is what train prints as JSON and keeps as result.json.
 type trainResult struct {
 	*dfa.Result
-	*driver.Stats          // of the optics; absent for digital feedback
-	Simulated     string   `json:"simulated,omitempty"` // the bench's preset
-	Daemon        string   `json:"daemon,omitempty"`    // its address, or a stack's file
-	FastPath      bool     `json:"fast_path,omitempty"`
-	FrozenControl *float64 `json:"frozen_test_accuracy,omitempty"`
-	Out           string   `json:"out"`
+	*driver.Stats        // of the optics; absent for digital feedback
+	Simulated     string `json:"simulated,omitempty"` // the bench's preset
+	Daemon        string `json:"daemon,omitempty"`    // its address, or a stack's file
+	FastPath      bool   `json:"fast_path,omitempty"`
+	// Board is what the clock of a real board would allow for the same work.
+	Board         *bench.Rates `json:"modelled_board,omitempty"`
+	FrozenControl *float64     `json:"frozen_test_accuracy,omitempty"`
+	Out           string       `json:"out"`
 }
 
 func (t *trainCommand) run(c *cobra.Command) error {
@@ -198,7 +201,7 @@ func (t *trainCommand) run(c *cobra.Command) error {
 	result.Result = trained
 	if opu != nil {
 		stats := opu.stats(ctx)
-		result.Stats = &stats
+		result.Stats, result.Board = &stats, opu.rates()
 	}
 	if err != nil {
 		if trained != nil && (errors.Is(err, context.Canceled) || len(trained.History) > 0) {
@@ -328,6 +331,9 @@ func printTraining(w io.Writer, r *trainResult, data *dataset.Data) {
 	if s := r.Stats; s != nil && !r.FastPath {
 		fmt.Fprintf(w, "%d projections, %d of them zero and free; %d exposures, %d frames with markers; %d repeated; %d patterns uploaded\n",
 			s.Projections, s.ZeroRows, s.Exposures, s.Frames, s.Repeated, s.Uploads)
+	}
+	if r.Board != nil && !r.FastPath {
+		printRates(w, r.Board)
 	}
 	if r.Daemon != "" {
 		printSource(w, "", r.Daemon)

@@ -22,7 +22,7 @@ func smallDevice(t *testing.T, state string) *device {
 	t.Helper()
 	c := sim.Ideal(3)
 	c.Width, c.Height, c.Chip = 96, 96, slm.Geometry{Width: 40, Height: 30}
-	b, err := bench.New(c, "ideal")
+	b, err := bench.New(t.Context(), c, "ideal")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -176,7 +176,7 @@ func (p *program) serve(ctx context.Context, c *config) error {
 	if c.Device.Sim == "" {
 		return fmt.Errorf("cannot find an optical processing unit: drivers of real devices are not part of this version; use -sim for a simulated bench: %w", errNoDevice)
 	}
-	d, err := c.device(p.getenv, p.log)
+	d, err := c.device(ctx, p.getenv, p.log)
 	if err != nil {
 		return err
 	}
@@ -230,7 +230,7 @@ func (p *program) serve(ctx context.Context, c *config) error {
 }
 
 // device makes the bench that the configuration names.
-func (c *config) device(getenv func(string) string, log *slog.Logger) (*device, error) {
+func (c *config) device(ctx context.Context, getenv func(string) string, log *slog.Logger) (*device, error) {
 	layout, err := slm.ParseKind(c.Matrix.Layout)
 	if err != nil {
 		return nil, err
@@ -246,7 +246,7 @@ func (c *config) device(getenv func(string) string, log *slog.Logger) (*device, 
 	}
 	table, err := bench.Fit(c.Device.Sim, c.Device.Seed, c.Matrix.Inputs, c.Matrix.Outputs)
 	if err == nil {
-		d.bench, err = bench.New(table, c.Device.Sim)
+		d.bench, err = bench.New(ctx, table, c.Device.Sim)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", err, errUsage)

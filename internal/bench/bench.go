@@ -18,6 +18,7 @@ import (
 	"github.com/light-in-the-loop/opu/rig"
 	"github.com/light-in-the-loop/opu/sim"
 	"github.com/light-in-the-loop/opu/slm"
+	"github.com/light-in-the-loop/opu/slm/dlpc900"
 )
 
 // ErrInput is the condition that callers act on, beside calib.ErrRefused.
@@ -39,6 +40,7 @@ type Options struct {
 // Bench is the devices of an OPU, and what is done with them.
 type Bench struct {
 	Rig    *rig.Rig
+	DMD    *dlpc900.Device
 	Sim    *sim.Bench // nil: real devices
 	Preset string     // of the simulated bench, for people
 
@@ -77,17 +79,23 @@ func Fit(preset string, seed uint64, features, outputs int) (sim.Config, error) 
 	return c, nil
 }
 
-// New wires a simulated bench. Its preset's name is for people.
-func New(c sim.Config, preset string) (*Bench, error) {
+// New wires a simulated bench as a real one would be: patterns go through the driver of
+// DLPC900 boards, in bytes, to the bench's board and its mirrors. Its preset's name is for
+// people.
+func New(ctx context.Context, c sim.Config, preset string) (*Bench, error) {
 	table, err := sim.New(c)
 	if err != nil {
 		return nil, err
 	}
-	r, err := rig.New(table.DMD(), table.Camera(), rig.Config{Shutter: table})
+	dmd, err := openDMD(ctx, table)
 	if err != nil {
 		return nil, err
 	}
-	return &Bench{Rig: r, Sim: table, Preset: preset}, nil
+	r, err := rig.New(dmd, table.Camera(), rig.Config{Shutter: table})
+	if err != nil {
+		return nil, errors.Join(err, dmd.Close())
+	}
+	return &Bench{Rig: r, DMD: dmd, Sim: table, Preset: preset}, nil
 }
 
 // Outputs is how many complex outputs a calibration has, of which so many are asked for
@@ -107,7 +115,7 @@ func (b *Bench) Outputs(asked int) (int, error) {
 // called when a stage begins. A calibration that is not good is calib.ErrRefused, with
 // what to turn.
 func Open(ctx context.Context, c sim.Config, o Options, progress func(stage string)) (*Bench, error) {
-	b, err := New(c, "")
+	b, err := New(ctx, c, "")
 	if err != nil {
 		return nil, err
 	}

@@ -45,7 +45,7 @@ func TestPicturesOfFailures(t *testing.T) {
 			c := sim.Good(3)
 			c.Width, c.Height = 128, 128
 			x.change(&c)
-			b, err := bench.New(c, "good, "+x.name)
+			b, err := bench.New(t.Context(), c, "good, "+x.name)
 			if err != nil {
 				t.Fatal(err)
 			}

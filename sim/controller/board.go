@@ -72,6 +72,7 @@ type Board struct {
 	wake      chan struct{} // closed when something changed for those who wait
 	faults    func(Transfer) FaultKind
 	transfers int
+	stats     Stats
 	pending   [][reportSize]byte // reply not collected yet
 	in        collector
 

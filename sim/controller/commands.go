@@ -84,6 +84,7 @@ func (b *Board) execute(c command, refused errorCode) {
 	if c.flags&flagReply != 0 && !b.hung {
 		b.pending = reply(c, data, code != noError, b.config.Quirks.LongReplies)
 	}
+	b.count(c)
 }
 
 func (b *Board) run(c command) ([]byte, errorCode) {

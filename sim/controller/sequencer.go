@@ -72,6 +72,7 @@ func (b *Board) writeStart(data []byte) errorCode {
 		case s.state == stopped:
 			*s = sequencer{}
 		}
+		b.stats.Starts++
 		s.state, s.at = running, b.now()+b.config.Restart
 		b.play()
 	default:
@@ -156,6 +157,8 @@ func (b *Board) nextEvent() (time.Duration, bool) {
 
 // emit notes what the mirrors did.
 func (b *Board) emit(index int, e entry, exposure, dark time.Duration) {
+	b.stats.Exposures++
+	b.stats.Showing += exposure + dark
 	if b.config.Show == nil {
 		return
 	}
