@@ -107,13 +107,21 @@ func (p *partition) modes(pattern *slm.Pattern) []int64 {
 			p.split(c, pattern)
 		}
 	}
-	sum := make([]int64, p.count)
+	var parts [][]int64 // sums of the classes that are on
 	for c, members := range p.members {
 		if pattern.On(p.mirror(members[0])) {
-			add(sum, p.sum(c))
+			parts = append(parts, p.sum(c))
 		}
 	}
+	sum := make([]int64, p.count)
+	p.blocks(func(from, to int) { add(sum, parts, from, to) })
 	return sum
+}
+
+// blocks calls f for the modes in blocks that stay in the first-level cache, on all cores.
+func (p *partition) blocks(f func(from, to int)) {
+	const block = 2048
+	parallel.Do((p.count+block-1)/block, func(b int) { f(b*block, min(p.count, (b+1)*block)) })
 }
 
 func (p *partition) mirror(i int32) (u, v int) { return int(i) % p.chip.Width, int(i) / p.chip.Width }
@@ -167,15 +175,14 @@ func (p *partition) sum(c int) []int64 {
 // generate sums the columns of mirrors from the streams of the medium.
 func (p *partition) generate(mirrors []int32) []int64 {
 	sum := make([]int64, p.count)
-	const block = 2048 // modes that one call makes: stays in the first-level cache
-	parallel.Do((p.count+block-1)/block, func(b int) {
-		part := sum[b*block : min(p.count, (b+1)*block)]
+	p.blocks(func(from, to int) {
+		part := sum[from:to]
 		for _, i := range mirrors {
 			amplitude := uint8(phasorAmplitude)
 			if p.light != nil {
 				amplitude = p.light[i]
 			}
-			addColumn(part, &phasors[amplitude], streamKey(p.seed, forMedium, uint64(i)), b*block/8)
+			addColumn(part, &phasors[amplitude], streamKey(p.seed, forMedium, uint64(i)), from/8)
 		}
 	})
 	return sum
@@ -204,9 +211,22 @@ func addColumn(dst []int64, phasors *phasorTable, key uint64, word int) {
 	}
 }
 
-func add(dst, src []int64) {
-	for i, x := range src {
-		dst[i] += x
+// add adds values from..to-1 of all parts to dst. It takes four parts at a time, which
+// saves most of the loads and stores of dst: half of the time of patterns that nobody
+// showed before goes by here.
+func add(dst []int64, parts [][]int64, from, to int) {
+	dst = dst[from:to]
+	for ; len(parts) >= 4; parts = parts[4:] {
+		a, b := parts[0][from:to][:len(dst)], parts[1][from:to][:len(dst)]
+		c, d := parts[2][from:to][:len(dst)], parts[3][from:to][:len(dst)]
+		for i := range dst {
+			dst[i] += a[i] + b[i] + c[i] + d[i]
+		}
+	}
+	for _, part := range parts {
+		for i, x := range part[from:to] {
+			dst[i] += x
+		}
 	}
 }
 
