@@ -33,6 +33,7 @@ type Bench struct {
 	faults    func(Exposure) Fault
 	power     float64 // of the laser, over that of the configuration
 	blocked   Blocked
+	shift     float64       // of the reference's phase, by a phase shifter; radians
 	clock     time.Duration // of the bench: advances with each pattern
 	age       time.Duration // of the medium
 	exposures uint64
@@ -136,6 +137,14 @@ func (b *Bench) Block(_ context.Context, reference, signal bool) error {
 	return nil
 }
 
+// ShiftReference moves the phase of the reference beam, for frames exposed from now on, to
+// this many radians from that of the configuration: what a phase shifter does.
+func (b *Bench) ShiftReference(radians float64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.shift = radians
+}
+
 // exposure is one frame that the camera is about to take: everything that
 // decides its pixels, and who it says it is.
 type exposure struct {
@@ -144,6 +153,7 @@ type exposure struct {
 	index    uint64 // key of its noise
 	blocked  Blocked
 	power    float64       // of the laser
+	shift    float64       // of the reference's phase, radians
 	memory   float64       // correlation of the medium with that of the start
 	time     time.Duration // start, on the bench's clock
 	fault    Fault
@@ -171,7 +181,7 @@ func (b *Bench) play(steps []step) {
 	taken := make([]exposure, 0, len(patterns))
 	k := -1
 	for _, s := range steps {
-		x := exposure{index: b.exposures, blocked: b.blocked, power: b.power, memory: b.memory(), time: b.clock}
+		x := exposure{index: b.exposures, blocked: b.blocked, power: b.power, shift: b.shift, memory: b.memory(), time: b.clock}
 		b.advance(s.pattern, s.period)
 		if s.silent {
 			continue

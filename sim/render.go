@@ -31,7 +31,7 @@ func (b *Bench) light(settings camera.Config, x exposure) light {
 	c := &b.config
 	moment := newStream(c.Seed, forFrame, x.index)
 	t := x.time.Seconds()
-	phase := c.PhaseDrift*t + c.PhaseJitter*moment.normal() + c.FanJitter*math.Sin(2*math.Pi*c.FanFrequency*t)
+	phase := x.shift + c.PhaseDrift*t + c.PhaseJitter*moment.normal() + c.FanJitter*math.Sin(2*math.Pi*c.FanFrequency*t)
 	power := x.power * (1 + c.PowerNoise*moment.normal())
 	sin, cos := math.Sincos(phase)
 	l := light{
