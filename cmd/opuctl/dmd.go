@@ -47,8 +47,9 @@ mirrors that are on, off and parked.`,
 
 // boardFlags say which board.
 type boardFlags struct {
-	port string
-	sim  bool
+	port  string
+	sim   bool
+	timed bool // a simulated board's patterns take their time
 }
 
 func (b *boardFlags) register(c *cobra.Command) {
@@ -60,11 +61,19 @@ func (b *boardFlags) open(ctx context.Context) (*dlpc900.Device, error) {
 	if !b.sim {
 		return dlpc900.OpenPort(ctx, b.port, dlpc900.Options{})
 	}
-	board, err := controller.New(controller.Config{DMD: controller.DLP6500()})
+	board, err := controller.New(controller.Config{DMD: controller.DLP6500(), RealTime: b.timed})
 	if err != nil {
 		return nil, err
 	}
-	return dlpc900.Open(ctx, board, dlpc900.Options{Port: "simulated", Virtual: true})
+	return dlpc900.Open(ctx, board, dlpc900.Options{Port: "simulated", Virtual: !b.timed})
+}
+
+// look is how long a board shows what only eyes can judge; nobody sees a simulated one.
+func (b *boardFlags) look() time.Duration {
+	if b.sim {
+		return 240 * time.Millisecond
+	}
+	return 10 * time.Second
 }
 
 // with does something with the board, and parks its mirrors.

@@ -64,7 +64,7 @@ func exitCode(err error) int {
 	if command := (*exec.ExitError)(nil); errors.As(err, &command) && command.ExitCode() > 0 {
 		return command.ExitCode() // of the command that lease runs
 	}
-	if errors.Is(err, client.ErrBusy) {
+	if errors.Is(err, client.ErrBusy) || errors.Is(err, slm.ErrBusy) {
 		return exitBusy
 	}
 	if errors.Is(err, errNoDevice) || errors.Is(err, client.ErrUnavailable) || errors.Is(err, slm.ErrUnplugged) {

@@ -10,11 +10,17 @@ import (
 	"github.com/light-in-the-loop/opu/calib"
 )
 
+// firstContactFile is where --dmd saves what it found.
+const firstContactFile = "first-contact.json"
+
 func newSelftest() *cobra.Command {
 	var b benchFlags
 	var out format
 	var file, dir string
 	var remote remoteFlags
+	var contact contactFlags
+	var board boardFlags
+	var dmd bool
 	c := &cobra.Command{
 		Use:   "selftest",
 		Short: "Judge again whether an OPU is as good as its calibration",
@@ -23,11 +29,39 @@ back as calibrate does: light, noise, linearity, outputs and columns, the carrie
 place, drift and jitter, and whether the probe still looks as it did, that is
 whether the matrix is still the one of the calibration. Nothing is changed. If the
 verdict is "refused" the exit code is 1. With --url a daemon judges its device by the
-calibration in use.`,
+calibration in use.
+
+With --dmd a DLPC900 board alone is put all questions of first contact, without camera
+and calibration: its USB descriptors, how fast images are sent with and without replies,
+how error texts come, what the number of a start counts, the longest order, how long a
+restart takes, the order of planes, silent trigger pulses, the fastest trigger input. On
+a terminal you are asked what you see, and for a counter and a generator if there are
+some; what nobody can tell is IGNORED. The result is saved for a report of a bug. It
+takes about a minute.`,
 		Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if err := out.check(); err != nil {
 				return err
+			}
+			if dmd {
+				for _, name := range []string{"calibration", "report", "url"} {
+					if c.Flags().Changed(name) {
+						return usage("--%s is of no use with --dmd, which asks a board alone", name)
+					}
+				}
+				if contact.file == "" {
+					contact.file = firstContactFile
+				}
+				if err := contact.check(); err != nil {
+					return err
+				}
+				board.sim, board.timed = b.sim != "", true
+				return contact.run(c, &board, out, nil)
+			}
+			for _, name := range []string{"port", "yes", "out"} {
+				if c.Flags().Changed(name) {
+					return usage("--%s belongs to --dmd", name)
+				}
 			}
 			if err := remote.check(c, "calibration"); err != nil {
 				return err
@@ -77,6 +111,10 @@ calibration in use.`,
 	b.registerBench(c)
 	out.register(c)
 	remote.register(c)
+	contact.register(c)
+	c.Flags().BoolVar(&dmd, "dmd", false, "ask a DLPC900 board, in place of an OPU")
+	c.Flags().StringVar(&board.port, "port", "", "with --dmd, USB `port` of the board; needed if there are several")
+	c.Flags().Lookup("out").Usage += " (" + firstContactFile + ")"
 	c.Flags().StringVar(&file, "calibration", "", "calibration `file` to judge by")
 	c.Flags().StringVar(&dir, "report", "", "`folder` to write a page with pictures to")
 	return c

@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/light-in-the-loop/opu/internal/usb"
 	"github.com/light-in-the-loop/opu/slm"
 )
 
@@ -150,6 +151,31 @@ func (h *hidraw) Read(ctx context.Context, report []byte) error {
 		err = fmt.Errorf("a report of %d bytes: %w", n, slm.ErrProtocol)
 	}
 	return h.fail(err)
+}
+
+// describe implements describer.
+func (h *hidraw) describe() (descriptors, error) {
+	i, err := usb.InterfaceOf(usb.Sys, h.file.Name())
+	if err != nil {
+		return descriptors{}, err
+	}
+	raw, err := h.file.SyscallConn()
+	if err != nil {
+		return descriptors{}, err
+	}
+	var report unix.HIDRawReportDescriptor
+	var failure error
+	err = raw.Control(func(fd uintptr) {
+		var size int
+		if size, failure = unix.IoctlGetInt(int(fd), unix.HIDIOCGRDESCSIZE); failure == nil {
+			report.Size = uint32(size)
+			failure = unix.IoctlHIDGetDesc(int(fd), &report)
+		}
+	})
+	if err := errors.Join(err, failure); err != nil {
+		return descriptors{}, h.fail(err)
+	}
+	return descriptors{Interface: i, Report: report.Value[:min(int(report.Size), len(report.Value))]}, nil
 }
 
 // Close implements Link.

@@ -86,10 +86,10 @@ func (d *Device) send(ctx context.Context, images []int) error {
 			began := time.Now()
 			encoded := e.encode(im)
 			ready := time.Now()
-			err := d.line.upload(ctx, c, i, encoded)
+			err := d.line.upload(ctx, acknowledged, c, i, encoded)
 			if again := errors.Is(err, slm.ErrTimeout) || errors.Is(err, slm.ErrProtocol); again {
 				d.line.stats.Retries++
-				err = d.line.upload(ctx, c, i, encoded)
+				err = d.line.upload(ctx, acknowledged, c, i, encoded)
 			}
 			if err != nil {
 				return err

@@ -20,8 +20,10 @@ func appendInit(dst []byte, index, size int) []byte {
 // program asks for no acknowledgement and cannot know that a block was lost; the time that
 // they take is a tenth of the block's.
 //
+// Without replies it is only for measuring how much faster that would be.
+//
 // An upload that was cut short leaves the image undefined; it begins anew.
-func (l *line) upload(ctx context.Context, controller, index int, encoded []byte) error {
+func (l *line) upload(ctx context.Context, m mode, controller, index int, encoded []byte) error {
 	begin, data := cmdInit1, cmdData1
 	if controller == 1 {
 		begin, data = cmdInit2, cmdData2
@@ -33,7 +35,7 @@ func (l *line) upload(ctx context.Context, controller, index int, encoded []byte
 		n := min(len(encoded), maxBlock)
 		var count [2]byte
 		binary.LittleEndian.PutUint16(count[:], uint16(n))
-		if _, err := l.once(ctx, acknowledged, data, count[:], encoded[:n]); err != nil { // not twice: it adds to the image
+		if _, err := l.once(ctx, m, data, count[:], encoded[:n]); err != nil { // not twice: it adds to the image
 			return err
 		}
 		encoded = encoded[n:]
