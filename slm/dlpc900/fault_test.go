@@ -259,6 +259,59 @@ func TestAbortedRun(t *testing.T) {
 	})
 }
 
+// A run that does not end is ended: by Wait, or, where nobody waits, by the watch that lets
+// mirrors rest. The light goes off, and the board can be used again.
+func TestOverrun(t *testing.T) {
+	for _, waits := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			endless := true
+			m, light := new(mirrors), new(lamp)
+			board, err := controller.New(controller.Config{DMD: controller.Custom(small), RealTime: true, Show: m.show})
+			if err != nil {
+				t.Fatal(err)
+			}
+			d, err := dlpc900.Open(t.Context(), meddler{board, func(code uint16, report []byte) {
+				if code == 0x1A32 && endless {
+					clear(report[8:12]) // the number of patterns: again and again
+				}
+			}}, dlpc900.Options{DMD: smallDMD(), Light: light, RestAfter: 5 * time.Second})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer d.Close()
+			if err := d.Load(t.Context(), []int{0, 1}, someDifferent(2)); err != nil {
+				t.Fatal(err)
+			}
+			run := slm.Run{Order: []int{0, 1, 0}, Period: 100 * time.Millisecond}
+			if err := d.Play(t.Context(), run); err != nil {
+				t.Fatal(err)
+			}
+			began := time.Now()
+			if waits {
+				_, err := d.Wait(t.Context())
+				if took := time.Since(began); !errors.Is(err, slm.ErrTimeout) || !strings.Contains(err.Error(), "does not end") || took < 1300*time.Millisecond || took > 1400*time.Millisecond {
+					t.Errorf("after %v Wait says %v", took, err)
+				}
+			}
+			time.Sleep(20 * time.Second)
+			synctest.Wait()
+			if light.on.Load() {
+				t.Errorf("waiting %v: the light stayed on", waits)
+			}
+			if s, err := d.Status(t.Context()); err != nil || s.Main&dlpc900.MainRunning != 0 || s.Main&dlpc900.MainParked == 0 {
+				t.Errorf("waiting %v: main status %02X, %v", waits, s.Main, err)
+			}
+			endless = false
+			if err := d.Play(t.Context(), run); err != nil {
+				t.Fatal(err)
+			}
+			if n, err := d.Wait(t.Context()); n != 3 || err != nil || len(m.shown()) != 3 {
+				t.Errorf("the next run: %d, %v", n, err)
+			}
+		})
+	}
+}
+
 // A board that lost its power comes back with nothing in its memory; the host has it all.
 func TestReplug(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -277,7 +330,7 @@ func TestReplug(t *testing.T) {
 		if err := d.Load(t.Context(), slots, patterns); err != nil {
 			t.Fatal(err)
 		}
-		for cycle := range 20 {
+		for cycle := range 100 {
 			board.Unplug()
 			board.PowerCycle()
 			if err := d.Play(t.Context(), slm.Run{Order: slots}); !errors.Is(err, slm.ErrUnplugged) {
@@ -296,7 +349,7 @@ func TestReplug(t *testing.T) {
 			}
 		}
 		s, err := d.Stats(t.Context())
-		if err != nil || s.Line.Reopened != 20 || s.Line.Unplugged < 20 {
+		if err != nil || s.Line.Reopened != 100 || s.Line.Unplugged < 100 {
 			t.Errorf("%v, %+v", err, s.Line)
 		}
 	})
