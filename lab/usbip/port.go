@@ -112,6 +112,9 @@ func (p *Port) detach() error {
 	p.conn.Close()
 	<-p.served
 	forgotten := func() (bool, error) {
+		if _, err := os.Stat(filepath.Join(devices, p.Name)); p.Name != "" && err == nil {
+			return false, nil // the hub has not looked yet
+		}
 		slots, err := table()
 		for _, s := range slots {
 			if s.number == p.Number && s.free {

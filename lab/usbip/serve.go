@@ -8,7 +8,6 @@ import (
 	"errors"
 	"io"
 	"net"
-	"os"
 	"sync"
 
 	"golang.org/x/sys/unix"
@@ -34,8 +33,10 @@ func serve(conn net.Conn, d Device) error {
 	err := s.read(bufio.NewReader(conn))
 	end()
 	s.work.Wait()
-	if errors.Is(err, io.EOF) || errors.Is(err, net.ErrClosed) || errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, unix.ECONNRESET) {
-		return nil
+	for _, end := range []error{io.EOF, net.ErrClosed, io.ErrClosedPipe, unix.ECONNRESET} {
+		if errors.Is(err, end) {
+			return nil
+		}
 	}
 	return err
 }
