@@ -285,3 +285,23 @@ func TestEstimate(t *testing.T) {
 		}
 	}
 }
+
+// Whoever waits for a long run hears within a second that the board has gone.
+func TestUnpluggedInALongRun(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d, board, _ := open(t, controller.Config{DMD: controller.Custom(small), RealTime: true}, dlpc900.Options{})
+		if err := d.Load(t.Context(), []int{0}, []*slm.Pattern{slm.NewPattern(small)}); err != nil {
+			t.Fatal(err)
+		}
+		if err := d.Play(t.Context(), slm.Run{Order: make([]int, 200), Period: time.Second}); err != nil {
+			t.Fatal(err)
+		}
+		const after = 20 * time.Second
+		began := time.Now()
+		time.AfterFunc(after, board.Unplug)
+		_, err := d.Wait(t.Context())
+		if took := time.Since(began) - after; !errors.Is(err, slm.ErrUnplugged) || took < 0 || took > time.Second {
+			t.Errorf("%v after the plug was pulled: %v", took, err)
+		}
+	})
+}

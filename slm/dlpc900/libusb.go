@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -80,6 +81,10 @@ func OpenLibUSB(port string) (Link, error) {
 		closeAll(nil)
 		return nil, openUSBError(b, err)
 	}
+	if err := notInUse(b.Port); err != nil {
+		closeAll(nil)
+		return nil, err
+	}
 	closeAll(devices[i])
 	l := &libusb{device: devices[i]}
 	if err := l.claim(); err != nil {
@@ -100,8 +105,8 @@ func portName(d *gousb.DeviceDesc) string {
 func openUSBError(b BoardInfo, err error) error {
 	switch {
 	case errors.Is(err, gousb.ErrorAccess):
-		return fmt.Errorf("cannot open %s (%s): permission denied; install udev/70-opu.rules and join the group opu: %w", b.Port, b.Node, err)
-	case errors.Is(err, gousb.ErrorBusy):
+		return fmt.Errorf("cannot open %s (%s): permission denied; install udev/70-opu.rules and join the group opu: %w", b.Port, b.Node, os.ErrPermission)
+	case errors.Is(err, gousb.ErrorBusy), strings.Contains(err.Error(), gousb.ErrorBusy.Error()): // of a claim the library gives the text alone
 		return fmt.Errorf("cannot open %s: another program has it; close that: %w", b.Port, slm.ErrBusy)
 	}
 	return fmt.Errorf("cannot open %s: %w", b.Port, usbError(err))

@@ -17,6 +17,7 @@ type run struct {
 	period  time.Duration // of each
 	begun   time.Time     // not later than the first pattern
 	started time.Time     // when the board had said that it would start
+	looked  time.Time     // when the board was last asked whether it plays
 	waits   bool          // for an edge before each pattern
 	ended   bool
 	shown   int
@@ -262,7 +263,7 @@ func (d *Device) play(ctx context.Context, r slm.Run, triggered bool) error {
 	if err := d.lit(ctx, true); err != nil {
 		return err
 	}
-	now := &run{count: len(r.Order), dummies: dummies, period: t.period(), waits: triggered, begun: time.Now()}
+	now := &run{count: len(r.Order), dummies: dummies, period: t.period(), waits: triggered, begun: time.Now(), looked: time.Now()}
 	if err := d.startSequence(ctx); err != nil {
 		return err
 	}
@@ -366,9 +367,10 @@ func (d *Device) Wait(ctx context.Context) (int, error) {
 }
 
 const (
-	pollPeriod = 2 * time.Millisecond  // how often a run that should have ended is looked at
-	edgePeriod = 10 * time.Millisecond // and one that waits for edges
-	overrun    = time.Second           // how much longer a run may take, unless it waits for edges
+	pollPeriod  = 2 * time.Millisecond   // how often a run that should have ended is looked at
+	edgePeriod  = 10 * time.Millisecond  // and one that waits for edges
+	watchPeriod = 500 * time.Millisecond // and any: whoever waits hears within a second that the board has gone
+	overrun     = time.Second            // how much longer a run may take, unless it waits for edges
 )
 
 // look finds out whether the run has ended; if not it says when to look again. The board says
@@ -379,9 +381,11 @@ func (d *Device) look(ctx context.Context) (again time.Duration, err error) {
 		return 0, nil
 	}
 	now := time.Now()
-	if early := r.begun.Add(r.length() * 9 / 10); now.Before(early) && !d.options.Virtual {
-		return early.Sub(now), nil
+	soon := min(r.begun.Add(r.length()*9/10).Sub(now), r.looked.Add(watchPeriod).Sub(now))
+	if soon > 0 && !d.options.Virtual {
+		return soon, nil
 	}
+	r.looked = now
 	if err := d.examine(ctx); err != nil {
 		if ctx.Err() == nil {
 			r.finish(0, err)
@@ -392,7 +396,7 @@ func (d *Device) look(ctx context.Context) (again time.Duration, err error) {
 		return 0, nil
 	}
 	if left := time.Until(r.started.Add(r.length())); left > 0 && !d.options.Virtual {
-		return left, nil
+		return min(left, watchPeriod), nil
 	}
 	if r.waits {
 		return edgePeriod, nil
