@@ -22,6 +22,16 @@ func ComplexBytes(y []complex64) []byte {
 	return complexBytes(y)
 }
 
+// BytesComplex returns the memory of bytes on the wire as the numbers they are; nil where
+// this machine keeps numbers otherwise, or not at such an address.
+func BytesComplex(b []byte) []complex64 {
+	p := unsafe.Pointer(unsafe.SliceData(b))
+	if !native || uintptr(p)%unsafe.Alignof(complex64(0)) != 0 {
+		return nil
+	}
+	return unsafe.Slice((*complex64)(p), len(b)/ComplexSize)
+}
+
 func complexBytes(y []complex64) []byte {
 	dst := make([]byte, 0, ComplexSize*len(y))
 	for _, z := range y {

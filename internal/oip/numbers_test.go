@@ -3,6 +3,7 @@ package oip
 import (
 	"bytes"
 	"math"
+	"slices"
 	"testing"
 )
 
@@ -17,5 +18,20 @@ func TestComplexBytes(t *testing.T) {
 		if got := f(nil); len(got) != 0 {
 			t.Errorf("%s: nothing is % x", name, got)
 		}
+	}
+}
+
+// Bytes become the numbers that they were, where they are.
+func TestBytesComplex(t *testing.T) {
+	if !native {
+		t.Skip("this machine keeps numbers in another order than the wire")
+	}
+	y := []complex64{1 + 0.5i, -2 - 1i, 3}
+	b := ComplexBytes(y)
+	if got := BytesComplex(b); !slices.Equal(got, y) || &got[0] != &y[0] {
+		t.Errorf("%v, want %v at the same place", got, y)
+	}
+	if got := BytesComplex(b[1:17]); got != nil {
+		t.Errorf("at an odd address: %v", got)
 	}
 }

@@ -14,6 +14,7 @@ type batch struct {
 	parts []part
 	x     []int8
 	y     []complex64 // a buffer of the queue's
+	dst   []complex64 // of the only request; nil: results go to y
 
 	// Guarded by the queue's mu.
 	waiting int                // requests that still want it
@@ -88,6 +89,9 @@ func (q *Queue) next(ctx context.Context, x []int8, y []complex64) (b *batch, la
 		if r.next == 0 {
 			r.began = time.Now()
 		}
+		if r.dst != nil && len(served) == 1 {
+			b.dst = r.dst[r.next*q.options.Outputs : (r.next+r.granted)*q.options.Outputs]
+		}
 		r.next, r.granted, r.batch = r.next+r.granted, 0, b
 		b.parts = append(b.parts, p)
 	}
@@ -160,6 +164,8 @@ func (q *Queue) run(outer context.Context, b *batch) {
 	case b.do != nil:
 		rows = 0
 		err = b.do(ctx)
+	case b.dst != nil:
+		err = q.options.Works[b.work](ctx, b.dst, b.x)
 	default:
 		if b.y == nil {
 			b.y = make([]complex64, q.options.BatchRows*q.options.Outputs)
@@ -179,6 +185,9 @@ func (q *Queue) run(outer context.Context, b *batch) {
 		q.stats.BatchRows += uint64(rows)
 	}
 	y := b.y
+	if b.dst != nil {
+		y = b.dst
+	}
 	b.holders = 1 // this function
 	for _, p := range b.parts {
 		r := p.request

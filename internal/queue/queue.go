@@ -72,7 +72,8 @@ type request struct {
 	work int
 	x    []int8
 	rows int
-	next int // the first row that no batch has
+	next int         // the first row that no batch has
+	dst  []complex64 // of Into; nil: results are taken from buffers
 
 	// parts are what came back. There are never more of them than buffers.
 	parts chan part
@@ -139,15 +140,47 @@ type Timing struct {
 // returned), or the queue is closed. On an error take may have seen some rows, and
 // none must be used. x is not read after Project has returned.
 func (q *Queue) Project(ctx context.Context, client any, i int, x []int8, take func(first int, y []complex64)) (Timing, error) {
+	if err := q.check(i, x); err != nil {
+		return Timing{}, err
+	}
+	return q.serve(ctx, client, &request{work: i, x: x, rows: len(x) / q.options.Inputs}, take)
+}
+
+// Into is Project with the results in dst, which is as long as they are. Batches that are
+// for this request alone are computed there, without a copy. On an error dst must be left
+// to the garbage collector, unless the next thing that is done with it is another Into:
+// the device may write to it until it has noticed that nobody waits.
+func (q *Queue) Into(ctx context.Context, client any, i int, dst []complex64, x []int8) (Timing, error) {
+	if err := q.check(i, x); err != nil {
+		return Timing{}, err
+	}
+	r := &request{work: i, x: x, rows: len(x) / q.options.Inputs, dst: dst}
+	if len(dst) != r.rows*q.options.Outputs {
+		return Timing{}, fmt.Errorf("cannot queue %d rows for %d results: rows have %d: %w", r.rows, len(dst), q.options.Outputs, ErrInput)
+	}
+	return q.serve(ctx, client, r, func(first int, y []complex64) {
+		if to := dst[first*q.options.Outputs:]; &to[0] != &y[0] {
+			copy(to, y)
+		}
+	})
+}
+
+// check says whether rows can be queued for work i.
+func (q *Queue) check(i int, x []int8) error {
 	if i < 0 || i >= len(q.options.Works) || len(x)%q.options.Inputs != 0 {
-		return Timing{}, fmt.Errorf("cannot queue %d entries for work %d: rows have %d entries, and there are %d works: %w",
+		return fmt.Errorf("cannot queue %d entries for work %d: rows have %d entries, and there are %d works: %w",
 			len(x), i, q.options.Inputs, len(q.options.Works), ErrInput)
 	}
-	r := &request{work: i, x: x, rows: len(x) / q.options.Inputs, parts: make(chan part, buffers)}
-	if r.rows == 0 {
-		return Timing{}, nil
-	}
+	return nil
+}
+
+// serve sees a request through.
+func (q *Queue) serve(ctx context.Context, client any, r *request, take func(first int, y []complex64)) (Timing, error) {
 	var timing Timing
+	if r.rows == 0 {
+		return timing, nil
+	}
+	r.parts = make(chan part, buffers)
 	if err := q.enter(ctx, client, r); err != nil {
 		return timing, err
 	}

@@ -89,6 +89,13 @@ func project(ctx context.Context, q *queue.Queue, client any, work int, x []int8
 	return y, timing, err
 }
 
+// into is project with Into.
+func into(ctx context.Context, q *queue.Queue, client any, work int, x []int8) ([]complex64, queue.Timing, error) {
+	y := make([]complex64, len(x)/inputs*outputs)
+	timing, err := q.Into(ctx, client, work, y, x)
+	return y, timing, err
+}
+
 func randomRows(seed uint64, rows int) []int8 {
 	random := rand.New(rand.NewPCG(seed, 2))
 	x := make([]int8, rows*inputs)
@@ -122,7 +129,11 @@ func TestEightClients(t *testing.T) {
 						ctx, cancel = context.WithTimeout(ctx, time.Duration(random.IntN(20))*time.Millisecond)
 						defer cancel()
 					}
-					y, _, err := project(ctx, q, client, 0, x)
+					ask := project
+					if client%2 == 1 {
+						ask = into
+					}
+					y, _, err := ask(ctx, q, client, 0, x)
 					if ctx.Err() == nil && err != nil {
 						t.Errorf("client %d, request %d: %v", client, n, err)
 					}
@@ -363,6 +374,42 @@ func TestResultsStayWhileTaken(t *testing.T) {
 		})
 		if err != nil {
 			t.Fatal(err)
+		}
+	})
+}
+
+// Whoever waits alone has the device write where the results are wanted, and whoever
+// shares batches gets a copy.
+func TestInto(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := new(device)
+		var last []complex64 // where the device was told to write
+		q := start(t, queue.Options{BatchRows: 4, Works: []queue.Work{func(ctx context.Context, dst []complex64, x []int8) error {
+			last = dst
+			return d.project(ctx, dst, x)
+		}}})
+		x := randomRows(1, 10)
+		y, timing, err := into(t.Context(), q, 1, 0, x)
+		if err != nil || !slices.Equal(y, want(x)) || timing.Batches != 3 || &last[0] != &y[8*outputs] {
+			t.Errorf("alone: %v after %d batches, the last of which is in place: %v (%v)", y, timing.Batches, &last[0] == &y[8*outputs], err)
+		}
+		var wg sync.WaitGroup
+		for client := range 3 {
+			wg.Go(func() {
+				x := randomRows(uint64(client), 7)
+				if y, _, err := into(t.Context(), q, client, 0, x); err != nil || !slices.Equal(y, want(x)) {
+					t.Errorf("client %d of three: %v, want %v (%v)", client, y, want(x), err)
+				}
+			})
+		}
+		wg.Wait()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+		defer cancel()
+		if _, _, err := into(ctx, q, 1, 0, x); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("too short a time: %v", err)
+		}
+		if _, err := q.Into(t.Context(), 1, 0, make([]complex64, 5), x); !errors.Is(err, queue.ErrInput) {
+			t.Errorf("10 rows into 5 results: %v", err)
 		}
 	})
 }

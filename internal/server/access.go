@@ -57,7 +57,7 @@ var errNoToken = errors.New("not authorised")
 func (s *Server) authorise(r *http.Request) error {
 	p := peerOf(r)
 	p.certified(r.TLS) // requests of a connection come one after the other
-	if s.signedIn(r) {
+	if !p.socket && s.signedIn(r) {
 		return nil
 	}
 	return s.admit(p, r.Header.Get("Authorization"))

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/light-in-the-loop/opu/internal/oip"
+	"github.com/light-in-the-loop/opu/internal/queue"
 )
 
 // modelStats counts the requests of a model.
@@ -21,6 +22,13 @@ type modelStats struct {
 type spent struct {
 	input, queued, device, output, total time.Duration
 	rows, batches                        int
+}
+
+// add adds what the queue says.
+func (t *spent) add(q queue.Timing) {
+	t.queued += q.Queued
+	t.device += q.Device
+	t.batches += q.Batches
 }
 
 func add(d *oip.Duration, took time.Duration) {
