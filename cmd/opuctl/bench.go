@@ -1,10 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -12,6 +14,7 @@ import (
 	"github.com/light-in-the-loop/opu/calib"
 	"github.com/light-in-the-loop/opu/driver"
 	"github.com/light-in-the-loop/opu/internal/bench"
+	"github.com/light-in-the-loop/opu/internal/rigs"
 	"github.com/light-in-the-loop/opu/rig"
 	"github.com/light-in-the-loop/opu/sim"
 	"github.com/light-in-the-loop/opu/slm"
@@ -22,7 +25,9 @@ var errNoDevice = errors.New("no device")
 
 // benchFlags say which OPU a command works on, and how it is calibrated.
 type benchFlags struct {
-	sim         string
+	sim         string // after open: the preset, if the rig is simulated
+	slm, camera string // references, as package rigs has them
+	rig, config string // the name of a rig, and the file with its table
 	seed        uint64
 	calibration string
 	layout      string
@@ -38,7 +43,46 @@ func (b *benchFlags) registerBench(c *cobra.Command) {
 	f := c.Flags()
 	f.StringVar(&b.sim, "sim", "", "run a simulated bench: "+strings.Join(sim.Presets(), ", "))
 	f.Lookup("sim").NoOptDefVal = "good"
+	f.StringVar(&b.slm, "slm", "", "the SLM: sim, sim:PRESET, or dlpc900:PORT with a port as opuctl devices lists it; with --camera")
+	f.StringVar(&b.camera, "camera", "", "the camera: sim or sim:PRESET; with --slm")
+	registerRig(c, &b.rig, &b.config)
 	f.Uint64Var(&b.seed, "seed", 1, "seed of everything random, the simulated bench included")
+}
+
+// registerRig registers the flags of a rig that has a name.
+func registerRig(c *cobra.Command, name, file *string) {
+	c.Flags().StringVar(name, "rig", "", "the rig of this `name`: a table [rig.NAME] of the configuration")
+	c.Flags().StringVar(file, "config", "", "`file` with the tables of --rig (default $OPUD_CONFIG, or "+rigsFile+")")
+}
+
+// rigsFile is where rigs have their tables: the configuration of opud.
+const rigsFile = "/etc/opud/opud.toml"
+
+// findRig is the rig of a name.
+func findRig(name, file string) (rigs.Rig, error) {
+	named, err := rigs.Load(cmp.Or(file, os.Getenv("OPUD_CONFIG"), rigsFile))
+	if err != nil {
+		return rigs.Rig{}, err
+	}
+	return named.Find(name)
+}
+
+// chosen is the rig that the flags name.
+func (b *benchFlags) chosen() (rigs.Rig, error) {
+	parts := b.slm != "" || b.camera != ""
+	switch {
+	case b.sim != "" && parts, b.rig != "" && (parts || b.sim != ""):
+		return rigs.Rig{}, usage("--sim, --rig, and --slm with --camera are three ways to name a rig; use one")
+	case b.config != "" && b.rig == "":
+		return rigs.Rig{}, usage("--config is for --rig, which is not there")
+	case b.rig != "":
+		return findRig(b.rig, b.config)
+	case parts:
+		return rigs.Rig{SLM: b.slm, Camera: b.camera}, nil
+	case b.sim != "":
+		return rigs.Rig{SLM: "sim:" + b.sim, Camera: "sim"}, nil
+	}
+	return rigs.Rig{}, fmt.Errorf("cannot find an optical processing unit: none was named; use --sim for a simulated bench, --rig for one of the configuration, or --slm and --camera: %w", errNoDevice)
 }
 
 // register registers all flags.
@@ -83,8 +127,31 @@ func (b *benchFlags) open(ctx context.Context, stderr io.Writer, n need) (*table
 	if b.mask != "" && b.calibration != "" {
 		return nil, usage("--mask is for calibrating; the calibration %s has its own", b.calibration)
 	}
+	opened, err := b.wire(ctx, stderr, n)
+	if err != nil {
+		return nil, err
+	}
+	t := &table{bench: opened, rig: opened.Rig, kind: kind}
+	if b.mask != "" {
+		if t.mask, err = readMask(b.mask, t.rig.SLM().Geometry); err != nil {
+			opened.Close()
+			return nil, err
+		}
+	}
+	return t, nil
+}
+
+// wire opens the devices.
+func (b *benchFlags) wire(ctx context.Context, stderr io.Writer, n need) (*bench.Bench, error) {
+	chosen, err := b.chosen()
+	if err != nil {
+		return nil, err
+	}
+	if b.sim, err = chosen.Simulated(); err != nil {
+		return nil, err
+	}
 	if b.sim == "" {
-		return nil, fmt.Errorf("cannot find an optical processing unit: drivers for real devices are not part of this version; use --sim for a simulated bench: %w", errNoDevice)
+		return rigs.Open(ctx, chosen)
 	}
 	c, err := bench.Fit(b.sim, b.seed, n.features, n.outputs)
 	if err != nil {
@@ -97,14 +164,7 @@ func (b *benchFlags) open(ctx context.Context, stderr io.Writer, n need) (*table
 	if err != nil {
 		return nil, usage("%v", err)
 	}
-	t := &table{bench: opened, rig: opened.Rig, kind: kind}
-	if b.mask != "" {
-		if t.mask, err = readMask(b.mask, t.rig.SLM().Geometry); err != nil {
-			opened.Close()
-			return nil, err
-		}
-	}
-	return t, nil
+	return opened, nil
 }
 
 // calibrate learns a calibration, or loads the one that the flags name.

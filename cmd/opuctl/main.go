@@ -16,12 +16,15 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/light-in-the-loop/opu/calib"
+	"github.com/light-in-the-loop/opu/camera"
 	"github.com/light-in-the-loop/opu/client"
 	"github.com/light-in-the-loop/opu/dfa"
 	"github.com/light-in-the-loop/opu/dfa/dataset"
 	"github.com/light-in-the-loop/opu/driver"
 	"github.com/light-in-the-loop/opu/internal/bench"
 	"github.com/light-in-the-loop/opu/internal/npy"
+	"github.com/light-in-the-loop/opu/internal/rigs"
+	"github.com/light-in-the-loop/opu/shifter"
 	"github.com/light-in-the-loop/opu/slm"
 )
 
@@ -67,7 +70,8 @@ func exitCode(err error) int {
 	if errors.Is(err, client.ErrBusy) || errors.Is(err, slm.ErrBusy) {
 		return exitBusy
 	}
-	if errors.Is(err, errNoDevice) || errors.Is(err, client.ErrUnavailable) || errors.Is(err, slm.ErrUnplugged) {
+	if errors.Is(err, errNoDevice) || errors.Is(err, client.ErrUnavailable) || errors.Is(err, slm.ErrUnplugged) ||
+		errors.Is(err, camera.ErrUnplugged) || errors.Is(err, shifter.ErrUnplugged) {
 		return exitNoDevice
 	}
 	var value *npy.ValueError
@@ -75,7 +79,7 @@ func exitCode(err error) int {
 		return exitInput
 	}
 	for _, input := range []error{
-		errUsage, bench.ErrInput, slm.ErrInput, driver.ErrInput, calib.ErrFile, dfa.ErrInput, dfa.ErrFile, dfa.ErrOtherMatrix,
+		errUsage, bench.ErrInput, rigs.ErrInput, slm.ErrInput, shifter.ErrInput, driver.ErrInput, calib.ErrFile, dfa.ErrInput, dfa.ErrFile, dfa.ErrOtherMatrix,
 		dataset.ErrFormat, dataset.ErrChecksum, dataset.ErrNotFound, npy.ErrFormat, os.ErrNotExist, os.ErrPermission,
 		client.ErrInput, client.ErrUnauthorised, client.ErrOtherMatrix,
 	} {
@@ -127,7 +131,7 @@ or leased to somebody else; 130 interrupted.`,
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage("%v", err) })
 	root.AddCommand(newTrain(), newInfer(), newExport(), newCalibrate(), newSelftest(), newDemodulate(), newProject(), newInspect(), newMap(), newMatrix(),
-		newStatus(), newWatch(), newDevices(), newDMD(), newLease(), newStack())
+		newStatus(), newWatch(), newDevices(), newDMD(), newShifter(), newLease(), newStack())
 	return root
 }
 

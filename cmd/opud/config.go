@@ -14,6 +14,7 @@ import (
 	"github.com/pelletier/go-toml/v2"
 
 	"github.com/light-in-the-loop/opu/driver"
+	"github.com/light-in-the-loop/opu/internal/rigs"
 	"github.com/light-in-the-loop/opu/internal/server"
 	"github.com/light-in-the-loop/opu/slm"
 )
@@ -26,9 +27,12 @@ var exampleConfig []byte
 // config is what opud is told, by file, environment and flags. It holds no secrets.
 type config struct {
 	Device struct {
-		Sim  string `toml:"sim" json:"sim"`
+		Sim  string `toml:"sim" json:"sim"` // when the device is open: the preset, if it is simulated
+		Rig  string `toml:"rig" json:"rig"`
 		Seed uint64 `toml:"seed" json:"seed"`
 	} `toml:"device" json:"device"`
+
+	Rig rigs.Named `toml:"rig" json:"rig,omitempty"`
 
 	Matrix struct {
 		Model   string  `toml:"model" json:"model"`
@@ -144,8 +148,15 @@ func loadConfig(args []string, getenv func(string) string) (*config, error) {
 			return nil, err
 		}
 	}
+	inFile := c.Device
 	if _, err := parseFlags(c, &path, args, getenv); err != nil {
 		return nil, err
+	}
+	// A device that is named by flag or environment takes the place of the file's.
+	if c.Device.Sim != inFile.Sim && c.Device.Rig == inFile.Rig {
+		c.Device.Rig = ""
+	} else if c.Device.Rig != inFile.Rig && c.Device.Sim == inFile.Sim {
+		c.Device.Sim = ""
 	}
 	return c, c.check()
 }
@@ -156,6 +167,7 @@ func parseFlags(c *config, path *string, args []string, getenv func(string) stri
 	f.SetOutput(new(strings.Builder)) // errors are returned, and help is printed by who asked
 	f.StringVar(path, "config", "", "read the configuration from this `file` (default "+defaultPath+", if it is there)")
 	f.Var(preset{&c.Device.Sim}, "sim", "serve a simulated bench; -sim=`preset` says which (good)")
+	f.StringVar(&c.Device.Rig, "rig", c.Device.Rig, "serve the rig of this `name`, a table [rig.NAME] of the configuration")
 	f.Uint64Var(&c.Device.Seed, "seed", c.Device.Seed, "seed of everything random, the simulated bench included")
 	f.StringVar(&c.Matrix.Model, "model", c.Matrix.Model, "base `name` of the models, different for each daemon behind a proxy")
 	f.IntVar(&c.Matrix.Inputs, "inputs", c.Matrix.Inputs, "length of the vectors")
@@ -234,6 +246,17 @@ func (c *config) stateFolder(getenv func(string) string) string {
 func (c *config) check() error {
 	bad := func(key string, format string, args ...any) error {
 		return fmt.Errorf("cannot use %s: %s: %w", key, fmt.Sprintf(format, args...), errUsage)
+	}
+	if err := c.Rig.Check(); err != nil {
+		return bad("rig", "%v", err)
+	}
+	if c.Device.Rig != "" {
+		if c.Device.Sim != "" {
+			return bad("device.rig", "device.sim names another device, %q; use one", c.Device.Sim)
+		}
+		if _, err := c.Rig.Find(c.Device.Rig); err != nil {
+			return bad("device.rig", "%v", err)
+		}
 	}
 	if err := server.CheckModel(c.Matrix.Model); err != nil {
 		return bad("matrix.model", "%v", err)

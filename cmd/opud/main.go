@@ -19,6 +19,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"os"
 	"os/signal"
@@ -26,8 +27,10 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/light-in-the-loop/opu/camera"
 	"github.com/light-in-the-loop/opu/driver"
 	"github.com/light-in-the-loop/opu/internal/bench"
+	"github.com/light-in-the-loop/opu/internal/rigs"
 	"github.com/light-in-the-loop/opu/internal/server"
 	"github.com/light-in-the-loop/opu/slm"
 )
@@ -75,9 +78,9 @@ func (p *program) run(ctx context.Context) int {
 	}
 	fmt.Fprintf(p.stderr, "opud: %v\n", err)
 	switch {
-	case errors.Is(err, errNoDevice):
+	case errors.Is(err, errNoDevice), errors.Is(err, slm.ErrUnplugged), errors.Is(err, camera.ErrUnplugged):
 		return exitNoDevice
-	case errors.Is(err, errUsage), errors.Is(err, server.ErrAddress), errors.Is(err, bench.ErrInput), errors.Is(err, slm.ErrInput):
+	case errors.Is(err, errUsage), errors.Is(err, rigs.ErrInput), errors.Is(err, fs.ErrPermission), errors.Is(err, server.ErrAddress), errors.Is(err, bench.ErrInput), errors.Is(err, slm.ErrInput):
 		return exitInput
 	}
 	return exitFailed
@@ -173,8 +176,8 @@ func version() string {
 // serve opens the doors, calibrates and serves until ctx ends. Who asks while it
 // calibrates is told so.
 func (p *program) serve(ctx context.Context, c *config) error {
-	if c.Device.Sim == "" {
-		return fmt.Errorf("cannot find an optical processing unit: drivers of real devices are not part of this version; use -sim for a simulated bench: %w", errNoDevice)
+	if c.Device.Sim == "" && c.Device.Rig == "" {
+		return fmt.Errorf("cannot find an optical processing unit: none was named; use -sim for a simulated bench, or -rig for one of the configuration: %w", errNoDevice)
 	}
 	d, err := c.device(ctx, p.getenv, p.log)
 	if err != nil {
@@ -244,12 +247,8 @@ func (c *config) device(ctx context.Context, getenv func(string) string, log *sl
 	if err := makeState(d.state); err != nil {
 		return nil, err
 	}
-	table, err := bench.Fit(c.Device.Sim, c.Device.Seed, c.Matrix.Inputs, c.Matrix.Outputs)
-	if err == nil {
-		d.bench, err = bench.New(ctx, table, c.Device.Sim)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", err, errUsage)
+	if d.bench, err = c.wire(ctx); err != nil {
+		return nil, err
 	}
 	if d.usual.Outputs, err = d.bench.Outputs(c.Matrix.Outputs); err == nil && c.Matrix.Mask != "" {
 		d.usual.Mask, err = c.mask(d.bench.Rig.SLM().Geometry)
@@ -258,6 +257,31 @@ func (c *config) device(ctx context.Context, getenv func(string) string, log *sl
 		return nil, errors.Join(err, d.bench.Close())
 	}
 	return d, nil
+}
+
+// wire opens the devices of the rig that is to be served.
+func (c *config) wire(ctx context.Context) (*bench.Bench, error) {
+	if c.Device.Rig != "" {
+		named, err := c.Rig.Find(c.Device.Rig)
+		if err != nil {
+			return nil, err
+		}
+		if c.Device.Sim, err = named.Simulated(); err != nil {
+			return nil, err
+		}
+		if c.Device.Sim == "" {
+			return rigs.Open(ctx, named)
+		}
+	}
+	table, err := bench.Fit(c.Device.Sim, c.Device.Seed, c.Matrix.Inputs, c.Matrix.Outputs)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", err, errUsage)
+	}
+	b, err := bench.New(ctx, table, c.Device.Sim)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", err, errUsage)
+	}
+	return b, nil
 }
 
 // mask reads the mask of the lit mirrors.

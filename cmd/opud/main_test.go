@@ -177,6 +177,46 @@ func TestPrecedence(t *testing.T) {
 	}
 }
 
+// A rig has a name; a device that a flag or the environment names takes its place.
+func TestRigs(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "opud.toml")
+	const tables = "[rig.east]\nslm = \"sim:glass\"\ncamera = \"sim\"\n[rig.west]\nslm = \"dlpc900:usb-9-9\"\ncamera = \"sim\"\n"
+	write(t, path, "[device]\nrig = \"east\"\n"+strings.Replace(tables, "dlpc900:usb-9-9", "sim:hot", 1))
+	for _, c := range []struct {
+		args     []string
+		sim, rig string
+	}{
+		{nil, "", "east"}, {[]string{"-rig", "west"}, "", "west"}, {[]string{"-sim"}, "good", ""}, {[]string{"-sim=glass"}, "glass", ""},
+	} {
+		got, err := loadConfig(append([]string{"-config", path}, c.args...), environment())
+		if err != nil || got.Device.Sim != c.sim || got.Device.Rig != c.rig {
+			t.Errorf("%q: %+v, %v", c.args, got, err)
+			continue
+		}
+		b, err := got.wire(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := map[string]string{"east": "glass", "west": "hot", "": c.sim}[c.rig]
+		if got.Device.Sim != want || !strings.Contains(b.Rig.SLM().Serial, want) {
+			t.Errorf("%q: opened %q, %+v", c.args, got.Device.Sim, b.Rig.SLM())
+		}
+		b.Close()
+	}
+	for text, says := range map[string]string{
+		tables:                        "rig.west", // what a simulated camera cannot see
+		"[device]\nrig = \"south\"\n": "south",
+		"[device]\nrig = \"e\"\nsim = \"good\"\n[rig.e]\nslm = \"sim\"\ncamera = \"sim\"\n":             "use one",
+		"[rig.e]\nslm = \"sim\"\ncamera = \"sim\"\nlens = 3\n":                                          "line 4",
+		"[rig.e]\nslm = \"sim\"\ncamera = \"sim\"\nshifter = \"serial:/dev/x\"\n[rig.e.piezo]\nmax=9\n": "line 6",
+	} {
+		write(t, path, text)
+		if _, err := loadConfig([]string{"-config", path}, environment()); !errors.Is(err, errUsage) || !strings.Contains(err.Error(), says) {
+			t.Errorf("%q: %v, want it to say %q", text, err, says)
+		}
+	}
+}
+
 func TestConfigErrors(t *testing.T) {
 	for text, says := range map[string]string{
 		"[device]\nsim = 5":                             "line 2",
@@ -211,6 +251,16 @@ func TestConfigErrors(t *testing.T) {
 func TestExample(t *testing.T) {
 	var keys func(prefix string, of reflect.Type)
 	text := string(exampleConfig)
+	var commented func(of reflect.Type) // tables with names of their own
+	commented = func(of reflect.Type) {
+		for i := range of.NumField() {
+			if name := of.Field(i).Tag.Get("toml"); of.Field(i).Type.Kind() == reflect.Struct {
+				commented(of.Field(i).Type)
+			} else if !strings.Contains(text, "\n# "+name+" = ") {
+				t.Errorf("the example has no key %s in a comment", name)
+			}
+		}
+	}
 	keys = func(prefix string, of reflect.Type) {
 		for i := range of.NumField() {
 			if !of.Field(i).IsExported() { // a flag without a key
@@ -219,6 +269,8 @@ func TestExample(t *testing.T) {
 			name := of.Field(i).Tag.Get("toml")
 			if of.Field(i).Type.Kind() == reflect.Struct {
 				keys(name, of.Field(i).Type)
+			} else if of.Field(i).Type.Kind() == reflect.Map {
+				commented(of.Field(i).Type.Elem())
 			} else if !regexp.MustCompile(`(?ms)^\[` + prefix + `\][^\[]*^` + name + ` = `).MatchString(text) {
 				t.Errorf("the example has no key %s.%s", prefix, name)
 			}

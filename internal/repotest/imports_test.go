@@ -60,6 +60,8 @@ var rules = []rule{
 		why: "whoever uses a remote OPU needs neither its optics nor its server"},
 	{of: "internal/bench", may: []string{"sim", "sim/controller", "slm/dlpc900", "driver", "calib", "calib/report", "rig", "holo", "slm", "helpers"},
 		why: "it puts the parts together for commands, a simulated board and its driver among them; no service is"},
+	{of: "internal/rigs", may: []string{"internal/bench", "sim", "sim/piezo", "slm/dlpc900", "shifter/piezo", "shifter", "rig", "slm", "camera", "helpers"},
+		why: "it is the one list of the devices that commands can be pointed at"},
 	{of: "internal/server", may: []string{"driver", "calib", "helpers"},
 		why: "a service of the OPU is the same on every bench; commands choose it"},
 	{of: "internal/...", may: []string{"helpers"},
@@ -75,7 +77,7 @@ var rules = []rule{
 }
 
 // Packages of internal/ that are no helpers: commands alone may import them.
-var assemblies = []string{"internal/bench", "internal/server"}
+var assemblies = []string{"internal/bench", "internal/rigs", "internal/server"}
 
 func (r rule) fits(pkg string) bool {
 	tree, isTree := strings.CutSuffix(r.of, "...")

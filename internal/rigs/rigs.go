@@ -1,0 +1,143 @@
+// Package rigs names devices and opens them: it is the one list of what a rig can be made
+// of.
+//
+//	r := rigs.Rig{SLM: "sim:glass", Camera: "sim", Shifter: "serial:/dev/ttyACM0"}
+//	named, err := rigs.Load("/etc/opud/opud.toml") // or one of [rig.NAME] in a file
+//	r, err = named.Find("bench-1")
+//	preset, err := r.Simulated()                   // for package bench; "" for real devices:
+//	b, err := rigs.Open(ctx, r)
+//	p, err := rigs.OpenShifter(ctx, r, b.Sim)
+//
+// A reference is a kind and where the device is, "dlpc900:usb-1-2". A new driver adds its
+// kind to the lists in kinds.go.
+package rigs
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/light-in-the-loop/opu/shifter/piezo"
+	"github.com/light-in-the-loop/opu/sim"
+)
+
+// The conditions that callers act on, beside those of the devices.
+var (
+	ErrInput  = errors.New("bad description of a rig")
+	ErrNoRigs = errors.New("no such rig")
+)
+
+// Rig says what a rig is made of: a table [rig.NAME] of the configuration file.
+type Rig struct {
+	SLM     string `toml:"slm" json:"slm"`         // sim, sim:PRESET or dlpc900:PORT
+	Camera  string `toml:"camera" json:"camera"`   // sim or sim:PRESET
+	Shifter string `toml:"shifter" json:"shifter"` // sim or serial:PORT; "": none
+
+	Piezo Piezo `toml:"piezo" json:"piezo"`
+}
+
+// Piezo is what is known of the phase shifter's piezo; 0 and "" mean the defaults of
+// piezo.Options.
+type Piezo struct {
+	Kind           string  `toml:"kind" json:"kind"`
+	Axis           string  `toml:"axis" json:"axis"`
+	Min            float64 `toml:"min_volts" json:"min_volts"`
+	Max            float64 `toml:"max_volts" json:"max_volts"`
+	Step           float64 `toml:"step_volts" json:"step_volts"`
+	Tolerance      float64 `toml:"tolerance_volts" json:"tolerance_volts"`
+	PauseMS        float64 `toml:"pause_ms" json:"pause_ms"`
+	SettleMS       float64 `toml:"settle_ms" json:"settle_ms"`
+	RadiansPerVolt float64 `toml:"radians_per_volt" json:"radians_per_volt"`
+}
+
+func (p Piezo) options() piezo.Options {
+	ms := func(x float64) time.Duration {
+		if !(x >= -1e9 && x <= 1e9) { // piezo refuses it; a conversion would be undefined
+			return -1
+		}
+		return time.Duration(x * float64(time.Millisecond))
+	}
+	return piezo.Options{
+		Kind: p.Kind, Axis: p.Axis, Min: p.Min, Max: p.Max, Step: p.Step, Tolerance: p.Tolerance,
+		Pause: ms(p.PauseMS), Settle: ms(p.SettleMS), RadiansPerVolt: p.RadiansPerVolt,
+	}
+}
+
+// ref is a reference to a device.
+type ref struct{ kind, where string }
+
+// parse reads a reference; kinds are those of its role.
+func parse[T any](role, text string, kinds map[string]T) (ref, error) {
+	kind, where, _ := strings.Cut(text, ":")
+	if _, ok := kinds[kind]; !ok {
+		return ref{}, fmt.Errorf("cannot use the %s %q: there is no kind %q; known: %s: %w",
+			role, text, kind, strings.Join(slices.Sorted(maps.Keys(kinds)), ", "), ErrInput)
+	}
+	return ref{kind, where}, nil
+}
+
+// simulated is the kind of parts of the simulated bench.
+const simulated = "sim"
+
+// defaultPreset is that of "sim".
+const defaultPreset = "good"
+
+// Simulated returns the preset of a simulated rig; "" if it is made of real devices. It is
+// also the check of a description: nothing is opened.
+func (r Rig) Simulated() (preset string, err error) {
+	if r.SLM == "" || r.Camera == "" {
+		return "", fmt.Errorf("cannot use a rig with the SLM %q and the camera %q: it needs both: %w", r.SLM, r.Camera, ErrInput)
+	}
+	s, err := parse("SLM", r.SLM, slms)
+	if err != nil {
+		return "", err
+	}
+	c, err := parse("camera", r.Camera, cameras)
+	if err != nil {
+		return "", err
+	}
+	p, err := r.shifter()
+	if err != nil {
+		return "", err
+	}
+	if (s.kind == simulated) != (c.kind == simulated) {
+		return "", fmt.Errorf("cannot wire the SLM %q to the camera %q: a simulated camera sees the simulated SLM alone, and no other camera does: %w", r.SLM, r.Camera, ErrInput)
+	}
+	if s.kind != simulated {
+		if p.kind == simulated {
+			return "", fmt.Errorf("cannot use the shifter %q with the SLM %q: a simulated one moves the simulated bench alone: %w", r.Shifter, r.SLM, ErrInput)
+		}
+		return "", nil
+	}
+	parts := []string{s.where, c.where}
+	if p.kind == simulated {
+		parts = append(parts, p.where)
+	}
+	for _, at := range parts {
+		if at != "" && preset != "" && at != preset {
+			return "", fmt.Errorf("cannot build one bench from %q and %q; name one preset: %w", preset, at, ErrInput)
+		}
+		preset = cmp.Or(at, preset)
+	}
+	preset = cmp.Or(preset, defaultPreset)
+	if _, err := sim.Preset(preset, 1); err != nil {
+		return "", fmt.Errorf("%w: %w", err, ErrInput)
+	}
+	return preset, nil
+}
+
+// shifter is the reference to the shifter; one of no kind: there is none.
+func (r Rig) shifter() (ref, error) {
+	if r.Shifter == "" {
+		return ref{}, nil
+	}
+	p, err := parse("shifter", r.Shifter, shifters)
+	if err == nil && p.kind != simulated && p.where == "" {
+		err = fmt.Errorf("cannot use the shifter %q: say where, such as %s:/dev/ttyACM0: %w", r.Shifter, p.kind, ErrInput)
+	}
+	return p, err
+}

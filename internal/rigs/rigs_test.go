@@ -1,0 +1,110 @@
+package rigs
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/light-in-the-loop/opu/shifter"
+	"github.com/light-in-the-loop/opu/sim"
+	"github.com/light-in-the-loop/opu/slm"
+)
+
+func TestSimulated(t *testing.T) {
+	for _, c := range []struct {
+		r      Rig
+		preset string
+		fault  string // in the error; "": none
+	}{
+		{Rig{SLM: "sim", Camera: "sim"}, "good", ""},
+		{Rig{SLM: "sim:glass", Camera: "sim"}, "glass", ""},
+		{Rig{SLM: "sim", Camera: "sim:glass", Shifter: "sim:glass"}, "glass", ""},
+		{Rig{SLM: "sim", Camera: "sim", Shifter: "serial:/dev/ttyACM0"}, "good", ""},
+		{Rig{SLM: "sim"}, "", "needs both"},
+		{Rig{}, "", "needs both"},
+		{Rig{SLM: "dmd", Camera: "sim"}, "", "known: dlpc900, sim"},
+		{Rig{SLM: "sim", Camera: "phone:1"}, "", "known: sim"},
+		{Rig{SLM: "sim", Camera: "sim", Shifter: "usb:1"}, "", "known: serial, sim"},
+		{Rig{SLM: "sim", Camera: "sim", Shifter: "serial"}, "", "say where"},
+		{Rig{SLM: "sim:glass", Camera: "sim:good"}, "", "name one preset"},
+		{Rig{SLM: "sim:gold", Camera: "sim"}, "", "gold"},
+		{Rig{SLM: "dlpc900:usb-1-2", Camera: "sim"}, "", "simulated camera"},
+	} {
+		preset, err := c.r.Simulated()
+		if preset != c.preset || (err != nil) != (c.fault != "") {
+			t.Errorf("%+v: %q, %v", c.r, preset, err)
+		}
+		if err != nil && (!errors.Is(err, ErrInput) || !strings.Contains(err.Error(), c.fault) || !strings.HasPrefix(err.Error(), "cannot")) {
+			t.Errorf("%+v: error %v, want it to say %q", c.r, err, c.fault)
+		}
+	}
+}
+
+// A device that is absent is told so, before anything else is opened.
+func TestOpenAbsent(t *testing.T) {
+	cameras["none"] = nil // opened after the SLM, so never here
+	defer delete(cameras, "none")
+	if _, err := Open(t.Context(), Rig{SLM: "dlpc900:usb-99-99", Camera: "none"}); !errors.Is(err, slm.ErrUnplugged) {
+		t.Errorf("absent board: %v", err)
+	}
+	if _, err := OpenShifter(t.Context(), Rig{Shifter: "serial:/dev/opu-that-is-not-there"}, nil); !errors.Is(err, shifter.ErrUnplugged) {
+		t.Errorf("absent port: %v", err)
+	}
+	if _, err := OpenShifter(t.Context(), Rig{}, nil); !errors.Is(err, ErrInput) {
+		t.Errorf("no shifter: %v", err)
+	}
+}
+
+// A simulated shifter moves the bench's reference, as the table says.
+func TestSimulatedShifter(t *testing.T) {
+	b, err := sim.New(sim.Good(1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := OpenShifter(t.Context(), Rig{Shifter: "sim", Piezo: Piezo{Max: 60, SettleMS: 1, RadiansPerVolt: 0.2}}, b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	if i := d.Info(); i.Max != 60 || i.RadiansPerVolt != 0.2 || i.Settle.Milliseconds() != 1 {
+		t.Errorf("%+v", i)
+	}
+	if _, err := OpenShifter(t.Context(), Rig{Shifter: "sim", Piezo: Piezo{PauseMS: -1}}, b); !errors.Is(err, shifter.ErrInput) {
+		t.Errorf("a pause of -1 ms: %v", err)
+	}
+}
+
+func TestLoad(t *testing.T) {
+	load := func(text string) (Named, error) {
+		path := filepath.Join(t.TempDir(), "opud.toml")
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return Load(path)
+	}
+	n, err := load("[matrix]\ninputs = 3\n[rig.east]\nslm = 'sim:glass'\ncamera = 'sim'\n[rig.east.piezo]\nmax_volts = 60\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r, err := n.Find("east"); err != nil || r.SLM != "sim:glass" || r.Piezo.Max != 60 {
+		t.Errorf("%+v, %v", r, err)
+	}
+	if _, err := n.Find("west"); !errors.Is(err, ErrNoRigs) || !strings.Contains(err.Error(), "east") {
+		t.Errorf("unknown name: %v", err)
+	}
+	for text, fault := range map[string]string{
+		"[rig.east]\nslm = 'sim'\ncamera = 'sim'\nlens = 3": "line 4",
+		"[rig.east]\nslm = 'sim'\ncamera = 3":               "line 3",
+		"[rig.east]\nslm = 'sim'":                           "rig.east",
+		"[rig":                                              "line 1",
+	} {
+		if _, err := load(text); !errors.Is(err, ErrInput) || !strings.Contains(err.Error(), fault) {
+			t.Errorf("%q: %v, want it to say %q", text, err, fault)
+		}
+	}
+	if _, err := Load("/that/is/not/there"); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("no file: %v", err)
+	}
+}
