@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"image"
 	_ "image/png" // pictures to show
@@ -17,13 +18,21 @@ import (
 	"github.com/light-in-the-loop/opu/slm/dlpc900"
 )
 
-// findDMDs lists the DLPC900 boards that are plugged in.
-func findDMDs(context.Context) (found []foundDevice, err error) {
+// findDMDs lists the DLPC900 boards that are plugged in, with what they say of themselves where
+// nobody uses them.
+func findDMDs(ctx context.Context) (found []foundDevice, err error) {
 	boards, err := dlpc900.Boards()
 	for _, b := range boards {
 		d := foundDevice{Name: b.Port, State: "DLPC900 at " + b.Node, Use: "dmd --port " + b.Port}
-		if b.Denied {
+		switch i, err := dlpc900.Identify(ctx, b.Node); {
+		case err == nil:
+			d.State = fmt.Sprintf("%s, firmware %v %s, DLPC900 at %s", i.DMD, i.Firmware, i.Tag, b.Node)
+		case errors.Is(err, slm.ErrBusy):
+			d.State += ", in use by another program"
+		case errors.Is(err, os.ErrPermission):
 			d.State, d.Use = d.State+": permission denied; install udev/70-opu.rules and join the group opu", ""
+		default:
+			d.State += ": " + err.Error()
 		}
 		found = append(found, d)
 	}
@@ -53,7 +62,7 @@ type boardFlags struct {
 }
 
 func (b *boardFlags) register(c *cobra.Command) {
-	c.Flags().StringVar(&b.port, "port", "", "USB `port` of the board, as opuctl devices lists it; needed if there are several")
+	c.Flags().StringVar(&b.port, "port", "", "USB `port` of the board, as opuctl devices lists it; needed if there are several; libusb:PORT goes through libusb")
 	c.Flags().BoolVar(&b.sim, "sim", false, "a simulated board, a DLP6500, in place of a real one")
 }
 

@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"time"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -35,9 +35,7 @@ func boards(sys string) ([]BoardInfo, error) {
 	return found, nil
 }
 
-// OpenPort opens the board at a USB port, "usb-1-2"; "" is the only board. If it goes away and
-// comes back to that port the device goes on with it.
-func OpenPort(ctx context.Context, port string, o Options) (*Device, error) {
+func openHIDRawPort(ctx context.Context, port string, o Options) (*Device, error) {
 	found, err := Boards()
 	if err != nil {
 		return nil, err
@@ -53,16 +51,10 @@ func OpenPort(ctx context.Context, port string, o Options) (*Device, error) {
 	o.Port = b.Port
 	if o.Reopen == nil {
 		o.Reopen = func(ctx context.Context) (Link, error) { return awaitBoard(ctx, b.Port) }
+		o.Reset = func(context.Context) error { return usb.Reset(usb.Sys, strings.TrimPrefix(b.Port, "usb-")) }
 	}
 	return Open(ctx, link, o)
 }
-
-// A board that was pulled may take a moment to be listed again, and another until udev has
-// given its node away.
-const (
-	returnTime = 2 * time.Second
-	lookAgain  = 200 * time.Millisecond
-)
 
 // awaitBoard opens the board at a port when it is there, within returnTime.
 func awaitBoard(ctx context.Context, port string) (Link, error) {

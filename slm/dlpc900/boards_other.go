@@ -13,7 +13,7 @@ func Boards() ([]BoardInfo, error) {
 	return nil, fmt.Errorf("cannot list DLPC900 boards on this system: %w", errors.ErrUnsupported)
 }
 
-// OpenPort needs Linux.
-func OpenPort(context.Context, string, Options) (*Device, error) {
+// openHIDRawPort needs Linux.
+func openHIDRawPort(context.Context, string, Options) (*Device, error) {
 	return nil, fmt.Errorf("cannot open DLPC900 boards on this system: %w", errors.ErrUnsupported)
 }

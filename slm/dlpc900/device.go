@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"sync/atomic"
 	"time"
 
@@ -39,6 +40,12 @@ type Options struct {
 	// Reopen opens the link again when the board went away or answers no more; nil: the
 	// device stays lost. Patterns are kept by the host and sent again as they are needed.
 	Reopen func(context.Context) (Link, error)
+
+	// Reset resets the board's USB port while the link is closed; it is tried when a link
+	// that was opened again brings no answer. nil: it is not.
+	Reset func(context.Context) error
+
+	Log *slog.Logger // of what is done to bring a board back; nil: none
 
 	// Virtual says that the controller's clock is not the host's, as for a model: its status
 	// alone says when a run has ended, and waiting for mirrors is needless.
@@ -139,6 +146,9 @@ func newDevice(link Link, o Options) (*Device, error) {
 	}
 	if o.Port == "" {
 		o.Port = unknownPort
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
 	}
 	if o.RestAfter == 0 {
 		o.RestAfter = 10 * time.Second
@@ -407,30 +417,7 @@ func (d *Device) reach(ctx context.Context) error {
 	if d.options.Reopen == nil {
 		return fmt.Errorf("the board went away; close this device and open the board again: %w", slm.ErrUnplugged)
 	}
-	d.line.link.Close() // it is of no use; what it says about that is of none either
-	link, err := d.options.Reopen(ctx)
-	if err != nil {
-		return err
-	}
-	d.line.link, d.line.suspect = link, false
-	kind, versions := d.kind, d.versions
-	kindNow, err := d.introduce(ctx)
-	if err == nil && (kindNow != kind || d.versions != versions) {
-		d.versions = versions
-		err = fmt.Errorf("another board is there now: DMD type %d instead of %d; close this device and open that one: %w", kindNow, kind, slm.ErrUnplugged)
-	}
-	if err == nil {
-		err = d.line.ready(ctx, d.dmd.Controllers)
-	}
-	if err == nil {
-		err = d.prepare(ctx)
-	}
-	if err != nil {
-		return err
-	}
-	d.lost, d.unready = false, false
-	d.line.stats.Reopened++
-	return nil
+	return d.recover(ctx)
 }
 
 // Close implements slm.Device: it stops the run, parks the mirrors and switches the light

@@ -93,6 +93,51 @@ func OpenLibUSB(port string) (Link, error) {
 	return l, nil
 }
 
+// openLibUSBPort is OpenPort through libusb.
+func openLibUSBPort(ctx context.Context, port string, o Options) (*Device, error) {
+	link, err := OpenLibUSB(port)
+	if err != nil {
+		return nil, err
+	}
+	port = portName(link.(*libusb).device.Desc)
+	o.Port = port
+	if o.Reopen == nil {
+		o.Reopen = func(ctx context.Context) (Link, error) { return awaitLibUSB(ctx, port) }
+		o.Reset = func(context.Context) error { return resetLibUSB(port) }
+	}
+	return Open(ctx, link, o)
+}
+
+// awaitLibUSB opens the board at a port when it is there, within returnTime.
+func awaitLibUSB(ctx context.Context, port string) (Link, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, returnTime, slm.ErrUnplugged)
+	defer cancel()
+	for {
+		link, err := OpenLibUSB(port)
+		if err == nil || !errors.Is(err, slm.ErrUnplugged) && !errors.Is(err, os.ErrPermission) {
+			return link, err
+		}
+		if sleep(ctx, lookAgain) != nil {
+			return nil, err
+		}
+	}
+}
+
+// resetLibUSB resets a port. The library waits without limit for what it was asked, and so
+// does this; the kernel gives up after some seconds.
+func resetLibUSB(port string) error {
+	link, err := OpenLibUSB(port)
+	if err != nil {
+		return err
+	}
+	l := link.(*libusb)
+	err = l.device.Reset()
+	if errors.Is(err, gousb.ErrorNotFound) {
+		err = nil // it is there anew
+	}
+	return errors.Join(err, l.Close())
+}
+
 // portName is a port as the raw HID link has it.
 func portName(d *gousb.DeviceDesc) string {
 	var path []string

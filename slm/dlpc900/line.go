@@ -45,7 +45,8 @@ type LineStats struct {
 	Retries   uint64 // commands repeated because their reply did not come
 	Resyncs   uint64 // times that the step was found again
 	Refusals  uint64 // commands that the board refused
-	Reopened  uint64 // times that the link was opened again
+	Reopened  uint64 // times that the board came back on a link that was opened again
+	Resets    uint64 // of its USB port
 	Failures  uint64 // commands that failed for good
 	Unplugged uint64 // times that the board went away
 }
