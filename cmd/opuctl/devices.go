@@ -13,6 +13,7 @@ import (
 
 	"github.com/light-in-the-loop/opu/client"
 	"github.com/light-in-the-loop/opu/internal/server"
+	"github.com/light-in-the-loop/opu/shifter/piezo"
 	"github.com/light-in-the-loop/opu/sim"
 )
 
@@ -32,6 +33,7 @@ var finders = []struct {
 }{
 	{"daemon", findDaemons},
 	{"DMD", findDMDs},
+	{"serial", findPorts},
 	{"simulated", findSimulated},
 }
 
@@ -41,7 +43,7 @@ func newDevices() *cobra.Command {
 		Use:   "devices",
 		Short: "List what can be used here: devices, daemons, simulated benches",
 		Long: `List the daemons (opud) that answer on this machine, the DMD boards that are
-plugged in, and the presets of the simulated bench, with the flag that uses each.`,
+plugged in, the serial ports, and the presets of the simulated bench, with the flag that uses each.`,
 		Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if err := out.check(); err != nil {
@@ -72,6 +74,15 @@ plugged in, and the presets of the simulated bench, with the flag that uses each
 	}
 	out.register(c)
 	return c
+}
+
+// findPorts lists the serial ports. Nothing is sent to them: it might be meant for others.
+func findPorts(context.Context) (found []foundDevice, err error) {
+	names, err := piezo.Ports()
+	for _, name := range names {
+		found = append(found, foundDevice{Name: name, State: "a port; what is connected is not known", Use: "shifter info --shifter serial:" + name})
+	}
+	return found, err
 }
 
 // findSimulated lists the presets.

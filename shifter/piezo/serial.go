@@ -30,13 +30,22 @@ func OpenSerial(name string) (Port, error) {
 		case serial.PortBusy:
 			return nil, fmt.Errorf("cannot open the serial port %s: another program has it open: %w", name, shifter.ErrRefused)
 		case serial.PermissionDenied:
-			return nil, fmt.Errorf("cannot open the serial port %s: install udev/70-opu.rules, or join the group that owns it: %w", name, fs.ErrPermission)
+			return nil, fmt.Errorf("cannot open the serial port %s: join the group that owns it, often dialout, and log in again: %w", name, fs.ErrPermission)
 		}
 	}
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("cannot open the serial port %s: plug the controller in and switch it on: %w", name, shifter.ErrUnplugged)
 	}
 	return nil, fmt.Errorf("cannot open the serial port %s: %w", name, err)
+}
+
+// Ports lists the serial ports of this machine, whatever is connected to them.
+func Ports() ([]string, error) {
+	names, err := serial.GetPortsList()
+	if err != nil {
+		return nil, fmt.Errorf("cannot list serial ports: %w", err)
+	}
+	return names, nil
 }
 
 // port makes the library's port safe to close: it writes to its file descriptor without
