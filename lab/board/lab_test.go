@@ -64,10 +64,11 @@ func chipOptions() dlpc900.Options {
 	}}
 }
 
-// newBoard makes a board whose clock is that of the lab and whose link is as slow as a real one.
+// newBoard makes a board whose clock is that of the lab. Its link is as quick as the kernel: to
+// let a millisecond pass for each report, as on a real one, costs much and shows no more.
 func newBoard(t *testing.T) *board.Board {
 	t.Helper()
-	b, err := board.New(controller.Config{DMD: controller.Custom(chip), RealTime: true, Report: time.Millisecond, Restart: 10 * time.Millisecond})
+	b, err := board.New(controller.Config{DMD: controller.Custom(chip), RealTime: true, Restart: 10 * time.Millisecond})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -123,7 +124,7 @@ func reach(ctx context.Context, w way, port string) (dlpc900.Link, error) {
 		select {
 		case <-ctx.Done():
 			return nil, context.Cause(ctx)
-		case <-time.After(5 * time.Millisecond):
+		case <-time.After(10 * time.Millisecond):
 		}
 	}
 }
@@ -131,7 +132,7 @@ func reach(ctx context.Context, w way, port string) (dlpc900.Link, error) {
 // eventually waits for what happens on the system's own time.
 func eventually(t *testing.T, what string, holds func() bool) {
 	t.Helper()
-	for began := time.Now(); !holds(); time.Sleep(time.Millisecond) {
+	for began := time.Now(); !holds(); time.Sleep(10 * time.Millisecond) {
 		if time.Since(began) > 10*time.Second {
 			t.Fatalf("it does not come about that %s", what)
 		}

@@ -22,6 +22,9 @@ const (
 	devices    = "/sys/bus/usb/devices"
 )
 
+// lookAgain is how often the kernel is asked: to wake is what costs in simulated time.
+const lookAgain = 10 * time.Millisecond
+
 // patience is how long the kernel may take to configure a device, or to forget one.
 const patience = 10 * time.Second
 
@@ -128,7 +131,7 @@ func (p *Port) detach() error {
 
 // await asks again and again: files of sysfs cannot be waited for.
 func await(done func() (bool, error), what string) error {
-	for deadline := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(patience); ; time.Sleep(lookAgain) {
 		if ok, err := done(); ok || err != nil {
 			return err
 		}
