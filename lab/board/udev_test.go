@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/light-in-the-loop/opu/lab/board"
+	"github.com/light-in-the-loop/opu/sim/controller"
 	"github.com/light-in-the-loop/opu/slm/dlpc900"
 )
 
@@ -108,11 +110,16 @@ func devices(t *testing.T, uid, gid uint32) (boards []map[string]any, text strin
 	return boards, text
 }
 
-// opuctl devices lists boards for everybody, to members of the group with the flag that uses
-// them, and to others with what to do.
+// opuctl devices lists boards for everybody: to members of the group with type, firmware and the
+// flag that uses them, to others with what to do.
 func TestDevicesCommand(t *testing.T) {
 	needLab(t)
-	ports := []string{portOf(plug(t, newBoard(t))), portOf(plug(t, newBoard(t)))}
+	large, err := board.New(controller.Config{DMD: controller.DLP6500(), RealTime: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ports := []string{portOf(plug(t, large)), portOf(plug(t, newBoard(t)))}
+	kinds := []string{"DLP6500, firmware 6.1.0", "type 0, firmware 6.1.0"}
 	eventually(t, "both boards have their owners", func() bool {
 		found, err := dlpc900.Boards()
 		return err == nil && len(found) == 2 && owned(found[0].Node) == "660 of 0:900" && owned(found[1].Node) == "660 of 0:900"
@@ -134,6 +141,9 @@ func TestDevicesCommand(t *testing.T) {
 			}
 			if told := strings.Contains(state, "70-opu.rules"); told == who.may {
 				t.Errorf("a user %s reads %q", who.name, state)
+			}
+			if known := strings.Contains(state, kinds[i]); known != who.may {
+				t.Errorf("a user %s reads %q of a board with %s", who.name, state, kinds[i])
 			}
 			if usable := strings.Contains(use, ports[i]); usable != who.may {
 				t.Errorf("a user %s is told to use it by %q", who.name, use)
