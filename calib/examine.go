@@ -378,10 +378,10 @@ func (f *Figures) outputs(fields [][]complex64, seed uint64) {
 // output of a column.
 func (f *Figures) columns(fields []complex64, n int, noise float64) {
 	outputs := len(fields) / n
-	column := func(j int) []complex64 { return fields[j*outputs : (j+1)*outputs] }
+	products := newCorrelator(fields, outputs)
 	norms := make([]float64, n)
 	for j := range norms {
-		norms[j] = math.Sqrt(math.Max(0, real(product(column(j), column(j)))-noise*float64(outputs)))
+		norms[j] = math.Sqrt(math.Max(0, real(products.between(j, j))-noise*float64(outputs)))
 	}
 	sorted := slices.Sorted(slices.Values(norms))
 	dead := deadShare * sorted[n*3/4]
@@ -405,7 +405,7 @@ func (f *Figures) columns(fields []complex64, n int, noise float64) {
 			if i == j {
 				square++
 			} else {
-				square += math.Pow(cmplx.Abs(product(column(i), column(j)))/(norms[i]*norms[j]), 2)
+				square += math.Pow(cmplx.Abs(products.between(i, j))/(norms[i]*norms[j]), 2)
 			}
 		}
 	}

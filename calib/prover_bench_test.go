@@ -37,22 +37,24 @@ func BenchmarkJudge(b *testing.B) {
 			for i := range w.Outputs { // the frame of the first column alone
 				z[i] = w.Dark[i] + w.Fields[i]
 			}
+			img := holo.Image{Pix: make([]byte, c.Width*c.Height), Width: c.Width, Height: c.Height, Stride: c.Width, BitDepth: 8}
+			field := make([]complex64, cal.Outputs)
+			// The shortest of many, taken in turn: what else the machine does is in neither.
+			judging, demodulating := time.Hour, time.Hour
 			for b.Loop() {
+				start := time.Now()
 				if _, err := prover.Judge(z, 1); err != nil {
 					b.Fatal(err)
 				}
-			}
-			judging := b.Elapsed().Seconds() / float64(b.N)
-			img := holo.Image{Pix: make([]byte, c.Width*c.Height), Width: c.Width, Height: c.Height, Stride: c.Width, BitDepth: 8}
-			const rounds = 50
-			start := time.Now()
-			for range rounds {
-				if err := demodulator.Demodulate(z[:cal.Outputs], img); err != nil {
+				between := time.Now()
+				if err := demodulator.Demodulate(field, img); err != nil {
 					b.Fatal(err)
 				}
+				judging, demodulating = min(judging, between.Sub(start)), min(demodulating, time.Since(between))
 			}
-			b.ReportMetric(judging*1e6, "us/frame")
-			b.ReportMetric(judging/(time.Since(start).Seconds()/rounds), "x-demodulation")
+			b.ReportMetric(judging.Seconds()*1e6, "us/frame")
+			b.ReportMetric(demodulating.Seconds()*1e6, "us/demodulation")
+			b.ReportMetric(judging.Seconds()/demodulating.Seconds(), "x-demodulation")
 		})
 	}
 }

@@ -218,9 +218,9 @@ func learnColumns(bits []uint64, z [][]complex64, n int) (Field, error) {
 // several goroutines.
 type Prover struct {
 	witness *Witness
+	columns *correlator
 	gram    []complex128 // columns x columns: inner products of the columns
 	inverse []complex128 // of gram
-	dark    []complex128 // inner products of the columns with the dark field
 }
 
 // Prover makes the prover of the calibration, or nil if it has no witness.
@@ -233,15 +233,12 @@ func (c *Calibration) Prover() (*Prover, error) {
 
 func newProver(w *Witness) (*Prover, error) {
 	n := w.columns()
-	p := &Prover{witness: w, gram: make([]complex128, n*n), inverse: make([]complex128, n*n), dark: make([]complex128, n)}
-	for j := range n {
-		p.dark[j] = product(w.Fields[j*w.Outputs:(j+1)*w.Outputs], w.Dark)
-	}
+	p := &Prover{witness: w, columns: newCorrelator(w.Fields, w.Outputs), gram: make([]complex128, n*n), inverse: make([]complex128, n*n)}
 	// Inverted as the real matrix [re -im; im re] of twice the size.
 	double := mat.NewSymDense(2*n, nil)
 	for i := range n {
 		for j := range n {
-			sum := product(w.Fields[i*w.Outputs:(i+1)*w.Outputs], w.Fields[j*w.Outputs:(j+1)*w.Outputs])
+			sum := p.columns.between(i, j)
 			p.gram[i*n+j] = sum
 			if i <= j {
 				double.SetSym(i, j, real(sum))
@@ -283,17 +280,6 @@ func (p *Prover) phaseVariance(z []complex64, bits uint64) float64 {
 	}
 	d := cmplx.Phase(half[0] * cmplx.Conj(half[1]))
 	return d * d / 4 // each half has twice the variance of the whole, the difference four times
-}
-
-// product is the inner product of two fields, conj(a) times b.
-func product(a, b []complex64) complex128 {
-	var re, im float64
-	for i, x := range a {
-		z := b[i]
-		re += float64(real(x)*real(z) + imag(x)*imag(z))
-		im += float64(real(x)*imag(z) - imag(x)*real(z))
-	}
-	return complex(re, im)
 }
 
 // Outputs is how many outputs of a frame Judge needs, from the first on.
@@ -369,13 +355,7 @@ func (p *Prover) Judge(z []complex64, bits uint64) (factor complex64, err error)
 	w := p.witness
 	n := w.columns()
 	var products, column [maxWitnessColumn]complex128 // of the columns with the field; how much of each
-	rest := 0.0
-	for i, d := range w.Dark {
-		rest += power(z[i] - d)
-	}
-	for j := range n {
-		products[j] = product(w.Fields[j*w.Outputs:(j+1)*w.Outputs], z) - p.dark[j]
-	}
+	rest := p.columns.correlate(products[:n], z, w.Dark)
 	for i := range n {
 		for j := range n {
 			column[i] += p.inverse[i*n+j] * products[j]
