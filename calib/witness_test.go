@@ -18,9 +18,9 @@ import (
 // features known by heart, and with tags. The bench stamps each frame with the pattern
 // that it really shows. Set OPU_LONG for ten thousand of either.
 func TestProverFindsEveryFault(t *testing.T) {
-	frames := 200
+	frames, vectors := 100, 40
 	if os.Getenv("OPU_LONG") != "" {
-		frames = 10000
+		frames, vectors = 10000, 150
 	}
 	for _, x := range []struct {
 		name     string
@@ -61,7 +61,7 @@ func TestProverFindsEveryFault(t *testing.T) {
 			// A pool of vectors, whose light the bench keeps.
 			draw := rand.New(rand.NewPCG(9, uint64(x.features)))
 			vector := make([]int8, x.features)
-			pool, codes := make([]*slm.Pattern, 150), make([]uint64, 150)
+			pool, codes := make([]*slm.Pattern, vectors), make([]uint64, vectors)
 			for k := range pool {
 				for i := range vector {
 					vector[i] = int8(draw.IntN(2))
