@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -28,6 +29,8 @@ type benchFlags struct {
 	sim         string // after open: the preset, if the rig is simulated
 	slm, camera string // references, as package rigs has them
 	rig, config string // the name of a rig, and the file with its table
+	usb         string
+	restart     time.Duration
 	seed        uint64
 	calibration string
 	layout      string
@@ -46,6 +49,8 @@ func (b *benchFlags) registerBench(c *cobra.Command) {
 	f.StringVar(&b.slm, "slm", "", "the SLM: sim, sim:PRESET, or dlpc900:PORT with a port as opuctl devices lists it; with --camera")
 	f.StringVar(&b.camera, "camera", "", "the camera: sim or sim:PRESET; with --slm")
 	registerRig(c, &b.rig, &b.config)
+	f.StringVar(&b.usb, "usb", bench.USBFast, "of the simulated bench's board: fast, or real (a report of 64 bytes in a millisecond of the bench's clock)")
+	f.DurationVar(&b.restart, "restart", 0, "from a start of the simulated bench's board to its first pattern, on the bench's clock")
 	f.Uint64Var(&b.seed, "seed", 1, "seed of everything random, the simulated bench included")
 }
 
@@ -151,11 +156,17 @@ func (b *benchFlags) wire(ctx context.Context, stderr io.Writer, n need) (*bench
 		return nil, err
 	}
 	if b.sim == "" {
+		if b.usb != bench.USBFast || b.restart != 0 {
+			return nil, usage("--usb and --restart are for a simulated bench; a real board takes its own time")
+		}
 		return rigs.Open(ctx, chosen)
 	}
 	c, err := bench.Fit(b.sim, b.seed, n.features, n.outputs)
 	if err != nil {
 		return nil, usage("--sim: %v", err)
+	}
+	if err := bench.Time(&c, b.usb, b.restart); err != nil {
+		return nil, usage("%v", err)
 	}
 	if usual, _ := sim.Preset(b.sim, b.seed); c.Width != usual.Width || c.Chip != usual.Chip {
 		fmt.Fprintf(stderr, "note: the simulated bench grew to a sensor of %dx%d pixels and a chip of %v mirrors\n", c.Width, c.Height, c.Chip)

@@ -33,7 +33,7 @@ func (f *framesFlags) check(c *cobra.Command) error {
 		}
 		return nil
 	}
-	for _, name := range []string{"sim", "features", "layout", "mask", "calibration"} {
+	for _, name := range []string{"sim", "usb", "restart", "features", "layout", "mask", "calibration"} {
 		if flag := c.Flags().Lookup(name); flag != nil && flag.Changed {
 			return usage("--%s is of a bench; recorded --frames tell nothing about it", name)
 		}

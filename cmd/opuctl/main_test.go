@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/light-in-the-loop/opu/driver"
+	"github.com/light-in-the-loop/opu/internal/bench"
 	"github.com/light-in-the-loop/opu/internal/npy"
 )
 
@@ -334,7 +335,7 @@ func (w *cancelWriter) Write(p []byte) (int, error) {
 
 // The fast path has the mean and the variance of the frames.
 func TestFastPath(t *testing.T) {
-	b := benchFlags{sim: "good", seed: 5, layout: "blocks", drift: "frame"}
+	b := benchFlags{sim: "good", seed: 5, usb: bench.USBFast, layout: "blocks", drift: "frame"}
 	p := newProgress(io.Discard, 1)
 	opu, bench, err := b.opu(t.Context(), io.Discard, need{4, 400}, p, driver.Options{})
 	if err != nil {

@@ -15,6 +15,7 @@ import (
 	"testing"
 
 	"github.com/light-in-the-loop/opu/driver"
+	"github.com/light-in-the-loop/opu/internal/bench"
 	"github.com/light-in-the-loop/opu/slm"
 )
 
@@ -133,7 +134,7 @@ func TestMatrixOfBench(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it calibrates a bench of full size")
 	}
-	b := benchFlags{sim: "good", seed: 5, layout: "blocks", drift: "frame"}
+	b := benchFlags{sim: "good", seed: 5, usb: bench.USBFast, layout: "blocks", drift: "frame"}
 	opu, bench, err := b.opu(t.Context(), io.Discard, need{6, 0}, newProgress(io.Discard, 1), driver.Options{})
 	if err != nil {
 		t.Fatal(err)

@@ -89,8 +89,13 @@ func (s *sourceFlags) source(ctx context.Context, stderr io.Writer, n need, p *p
 	if err != nil {
 		return nil, err
 	}
-	spent := opened.bench.Sim.Board().Stats()
-	p.line("%s", bench.Expect(opened.rig, spent, bench.UsualRestart))
+	var spent controller.Stats
+	if opened.bench.Sim != nil {
+		spent = opened.bench.Sim.Board().Stats()
+	}
+	if e, ok := opened.bench.Expect(); ok {
+		p.line("%s", e)
+	}
 	return &source{
 		bench: opened.bench, spent: spent, begun: opu.Stats(),
 		Projector: opu, epoch: opu.Epoch(), simulated: s.sim, local: opu, rig: opened.rig, intensity: opu.Intensity, close: opened.rig.Close,
@@ -106,11 +111,11 @@ func (s *sourceFlags) source(ctx context.Context, stderr io.Writer, n need, p *p
 
 // rates says what a real board would allow for the job, if this program has a simulated one.
 func (s *source) rates() *bench.Rates {
-	if s.bench == nil {
+	if s.bench == nil || s.bench.Sim == nil {
 		return nil
 	}
 	before, after := s.begun, s.local.Stats()
-	r := bench.NewRates(s.bench.Sim.Board().Stats().Since(s.spent),
+	r := bench.NewRates(s.rig, s.bench.Sim.Board().Stats().Since(s.spent),
 		after.Projections-after.ZeroRows-before.Projections+before.ZeroRows, after.Exposures-before.Exposures, after.Uploads-before.Uploads)
 	return &r
 }
@@ -182,6 +187,11 @@ func (s *sourceFlags) served(ctx context.Context, stderr io.Writer, n need, p *p
 	if from.before, err = from.statuses(ctx); err != nil {
 		from.close()
 		return nil, err
+	}
+	for _, s := range from.before {
+		if s.Expect != "" {
+			p.line("%s", s.Expect)
+		}
 	}
 	return from, nil
 }

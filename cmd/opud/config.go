@@ -10,12 +10,15 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/pelletier/go-toml/v2"
 
 	"github.com/light-in-the-loop/opu/driver"
+	"github.com/light-in-the-loop/opu/internal/bench"
 	"github.com/light-in-the-loop/opu/internal/rigs"
 	"github.com/light-in-the-loop/opu/internal/server"
+	"github.com/light-in-the-loop/opu/sim"
 	"github.com/light-in-the-loop/opu/slm"
 )
 
@@ -30,6 +33,9 @@ type config struct {
 		Sim  string `toml:"sim" json:"sim"` // when the device is open: the preset, if it is simulated
 		Rig  string `toml:"rig" json:"rig"`
 		Seed uint64 `toml:"seed" json:"seed"`
+
+		USB       string `toml:"usb" json:"usb"` // of the simulated bench
+		RestartMS int    `toml:"restart_ms" json:"restart_ms"`
 	} `toml:"device" json:"device"`
 
 	Rig rigs.Named `toml:"rig" json:"rig,omitempty"`
@@ -242,6 +248,9 @@ func (c *config) stateFolder(getenv func(string) string) string {
 	return c.State.Folder
 }
 
+// restart is the time from a start of the simulated bench's board to its first pattern.
+func (c *config) restart() time.Duration { return time.Duration(c.Device.RestartMS) * time.Millisecond }
+
 // check says whether the values make sense.
 func (c *config) check() error {
 	bad := func(key string, format string, args ...any) error {
@@ -260,6 +269,9 @@ func (c *config) check() error {
 	}
 	if err := server.CheckModel(c.Matrix.Model); err != nil {
 		return bad("matrix.model", "%v", err)
+	}
+	if err := bench.Time(new(sim.Config), c.Device.USB, c.restart()); err != nil {
+		return bad("device.usb, device.restart_ms", "%v", err)
 	}
 	if c.Matrix.Inputs < 1 || c.Matrix.Inputs > slm.MaxFeatures {
 		return bad("matrix.inputs", "it is %d, and must be from 1 to %d", c.Matrix.Inputs, slm.MaxFeatures)

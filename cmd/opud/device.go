@@ -130,8 +130,12 @@ func (d *device) use(ctx context.Context, cal *calib.Calibration, v calib.Verdic
 		return nil, err
 	}
 	d.inUse = opu
+	expect := ""
+	if e, ok := d.bench.Expect(); ok {
+		expect = e.String()
+	}
 	return &server.Matrix{
-		OPU: opu, Calibration: cal, Verdict: v, Report: files(pages),
+		OPU: opu, Calibration: cal, Verdict: v, Report: files(pages), Expect: expect,
 		View: func(ctx context.Context) (*calib.View, error) { return cal.View(ctx, d.bench.Rig, d.usual.Seed) },
 	}, nil
 }

@@ -277,6 +277,9 @@ func (c *config) wire(ctx context.Context) (*bench.Bench, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", err, errUsage)
 	}
+	if err := bench.Time(&table, c.Device.USB, c.restart()); err != nil {
+		return nil, fmt.Errorf("%w: %w", err, errUsage)
+	}
 	b, err := bench.New(ctx, table, c.Device.Sim)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", err, errUsage)

@@ -18,6 +18,15 @@ var Restarts = []time.Duration{time.Millisecond, 10 * time.Millisecond, 50 * tim
 // UsualRestart is what is assumed where one number is wanted.
 const UsualRestart = 10 * time.Millisecond
 
+// What can limit a rate.
+const (
+	limitUpload  = "upload"  // of new patterns
+	limitRestart = "restart" // from a start command to the first pattern
+	limitDMD     = "DMD"     // the mirrors cannot be faster
+	limitCamera  = "camera"  // the period is longer than the mirrors need, for its frames
+	limitLink    = "link"    // commands and replies
+)
+
 // Rates says what the clock of a real board would allow for what a simulated one did. It is
 // modelled, not measured on hardware.
 type Rates struct {
@@ -27,6 +36,7 @@ type Rates struct {
 	HitRate  float64 `json:"hit_rate"` // of the dictionary: share of patterns that were
 	Reports  uint64  `json:"reports"`  // on the USB, both ways
 	OfImages uint64  `json:"reports_of_images"`
+	OfTables uint64  `json:"reports_of_tables"`
 	At       []Rate  `json:"at"`
 }
 
@@ -36,13 +46,17 @@ type Rate struct {
 	Seconds     float64 `json:"seconds"`
 	Projections float64 `json:"projections_per_s"` // those of zeros, which need no light, not counted
 	Exposures   float64 `json:"exposures_per_s"`   // markers not counted
-	Limit       string  `json:"limit"`
+	Limit       string  `json:"limit"`             // what takes the largest part: upload, restart, DMD, camera or link
 }
 
-// NewRates works out the rates of some work of a board at full speed: projections that needed
-// light, of so many exposures, with so many patterns uploaded.
-func NewRates(w controller.Stats, projections, exposures, uploads uint64) Rates {
-	r := Rates{Patterns: w.Exposures, Starts: w.Starts, Uploads: uploads, Reports: w.Reports, OfImages: w.ImageReports}
+// NewRates works out the rates of some work of a rig's board at full speed: projections that
+// needed light, of so many exposures, with so many patterns uploaded.
+func NewRates(r *rig.Rig, w controller.Stats, projections, exposures, uploads uint64) Rates {
+	return newRates(w, shows(r), projections, exposures, uploads)
+}
+
+func newRates(w controller.Stats, shows string, projections, exposures, uploads uint64) Rates {
+	r := Rates{Patterns: w.Exposures, Starts: w.Starts, Uploads: uploads, Reports: w.Reports, OfImages: w.ImageReports, OfTables: w.TableReports}
 	if w.Exposures > 0 {
 		r.HitRate = 1 - float64(uploads)/float64(w.Exposures)
 	}
@@ -54,23 +68,31 @@ func NewRates(w controller.Stats, projections, exposures, uploads uint64) Rates 
 		r.At = append(r.At, Rate{
 			RestartMS: float64(restart) / float64(time.Millisecond), Seconds: seconds,
 			Projections: float64(projections) / seconds, Exposures: float64(exposures) / seconds,
-			Limit: limit(w, restart),
+			Limit: largest(w.Showing, shows,
+				reports(w.ImageReports+w.TableReports), reports(w.Reports-w.ImageReports-w.TableReports), time.Duration(w.Starts)*restart),
 		})
 	}
 	return r
 }
 
-// limit names what takes the largest part of the time.
-func limit(w controller.Stats, restart time.Duration) string {
-	most, name := w.Showing, "DMD and camera"
+// reports is what so many take at full speed.
+func reports(n uint64) time.Duration { return time.Duration(n) * FullSpeed }
+
+// shows is what limits a rig while its mirrors show patterns.
+func shows(r *rig.Rig) string {
+	if r.Period() <= r.SLM().MinPeriod {
+		return limitDMD
+	}
+	return limitCamera
+}
+
+// largest names the largest part of some time.
+func largest(showing time.Duration, shows string, upload, link, restart time.Duration) string {
+	most, name := showing, shows
 	for _, part := range []struct {
 		takes time.Duration
 		name  string
-	}{
-		{time.Duration(w.ImageReports) * FullSpeed, "upload"},
-		{time.Duration(w.Reports-w.ImageReports) * FullSpeed, "link"},
-		{time.Duration(w.Starts) * restart, "restart"},
-	} {
+	}{{upload, limitUpload}, {link, limitLink}, {restart, limitRestart}} {
 		if part.takes > most {
 			most, name = part.takes, part.name
 		}
@@ -78,24 +100,42 @@ func limit(w controller.Stats, restart time.Duration) string {
 	return name
 }
 
-// Expect says in one line what rate a rig on a real board would reach, and what limits it: so
-// is known before a job. The commands of a run cost what they cost on average in the work that
-// the board has done.
-func Expect(r *rig.Rig, w controller.Stats, restart time.Duration) string {
-	if w.Starts == 0 {
-		return ""
+// Expectation is what a full run takes a rig on a real board, known before a job.
+type Expectation struct {
+	Patterns int           // of a run, without markers
+	Showing  time.Duration // the run, markers included
+	Shows    string        // what makes it that long: DMD or camera
+	Link     time.Duration // commands of a run, and their replies
+	Restart  time.Duration // assumed
+	Upload   time.Duration // of one new pattern
+}
+
+// expect says what to expect of a rig at full speed and a restart of so long. Commands and
+// images cost what they cost on average in the work that its board has done, in which so many
+// patterns were uploaded; the table is written once, and not counted. A board that has done nothing gives none (false).
+func expect(r *rig.Rig, w controller.Stats, uploads uint64, restart time.Duration) (e Expectation, ok bool) {
+	if w.Starts == 0 || uploads == 0 {
+		return e, false
 	}
-	perRun := float64(w.Reports-w.ImageReports) / float64(w.Starts) * FullSpeed.Seconds()
-	longest, n := r.SLM().MaxRun, r.PerRun()
-	period := r.Period().Seconds()
-	run := perRun + restart.Seconds() + float64(longest)*period
-	name := "DMD and camera"
-	switch showing := float64(longest) * period; {
-	case restart.Seconds() > max(showing, perRun):
-		name = "restart"
-	case perRun > showing:
-		name = "link"
-	}
-	return fmt.Sprintf("on a real board expect at most %.0f exposures/s, limited by %s: %.0f us each, %d of %d patterns of a full run, %.0f ms of link and (assumed) %.0f ms of restart for each run, however short; new patterns wait for their upload",
-		float64(n)/run, name, 1e6*period, n, longest, 1e3*perRun, 1e3*restart.Seconds())
+	return Expectation{
+		Patterns: r.PerRun(), Showing: time.Duration(r.SLM().MaxRun) * r.Period(), Shows: shows(r),
+		Link:    reports(w.Reports-w.ImageReports-w.TableReports) / time.Duration(w.Starts),
+		Restart: restart,
+		Upload:  reports(w.ImageReports) / time.Duration(uploads),
+	}, true
+}
+
+// Rate is that of full runs in which so many patterns are new, and what limits it.
+func (e Expectation) Rate(fresh int) (exposures float64, limit string) {
+	upload := time.Duration(fresh) * e.Upload
+	all := e.Showing + e.Link + e.Restart + upload
+	return float64(e.Patterns) / all.Seconds(), largest(e.Showing, e.Shows, upload, e.Link, e.Restart)
+}
+
+func (e Expectation) String() string {
+	known, limit := e.Rate(0)
+	fresh, freshLimit := e.Rate(e.Patterns)
+	ms := func(d time.Duration) float64 { return d.Seconds() * 1e3 }
+	return fmt.Sprintf("on a real board expect at most %.0f exposures/s, limited by %s: a run of %d takes %.0f ms, its commands %.0f ms, its restart (assumed) %.0f ms; of patterns that are all new %.0f/s, limited by %s: %.1f ms each",
+		known, limit, e.Patterns, ms(e.Showing), ms(e.Link), ms(e.Restart), fresh, freshLimit, ms(e.Upload))
 }

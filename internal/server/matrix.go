@@ -32,6 +32,7 @@ type Matrix struct {
 	Verdict     calib.Verdict
 	View        func(context.Context) (*calib.View, error) // called with the device at rest
 	Report      []File                                     // about the calibration
+	Expect      string                                     // what rate to expect of the device, and what limits it
 }
 
 // live is a matrix while it is served.

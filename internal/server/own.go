@@ -38,7 +38,8 @@ type Status struct {
 	Verdict   *Judgement `json:"verdict"`         // the last on the device; null: none yet
 	Saturated *float64   `json:"saturated"`       // share of the pixels, all mirrors on, when it was judged; null: not known
 	Rates     Rates      `json:"rates"`
-	Errors    []Note     `json:"errors"` // the newest first
+	Expect    string     `json:"expect,omitempty"` // what rate to expect of the device, and what limits it; empty: not known
+	Errors    []Note     `json:"errors"`           // the newest first
 }
 
 // Status says how the server and its device are.
@@ -49,6 +50,9 @@ func (s *Server) Status() Status {
 		Job: s.jobs.current(), Rates: s.history.rates(),
 	}
 	st.Errors, st.Verdict, st.Saturated = s.notes.all()
+	if m := s.matrix.Load(); m != nil {
+		st.Expect = m.Expect
+	}
 	if st.Job != nil {
 		st.Stage = st.Job.Stage
 	}

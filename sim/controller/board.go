@@ -307,6 +307,18 @@ func (b *Board) Plug() {
 	b.signal()
 }
 
+// Open connects again after Close; while the plug is out it fails with slm.ErrUnplugged.
+func (b *Board) Open() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.pulled {
+		return fmt.Errorf("cannot open %s: %w", b.name(), slm.ErrUnplugged)
+	}
+	b.closed, b.pending, b.in = false, nil, collector{}
+	b.signal()
+	return nil
+}
+
 // PowerCycle takes the power away and gives it back.
 func (b *Board) PowerCycle() {
 	b.mu.Lock()

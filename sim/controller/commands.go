@@ -21,6 +21,7 @@ const (
 	codePower           = 0x0200
 	codeInputSource     = 0x1A00
 	codeLUTConfig       = 0x1A31
+	codeDefinition      = 0x1A34
 	codeTriggerIn1      = 0x1A35
 	codeLongFlip        = 0x1008
 	codeShortFlip       = 0x1009
@@ -51,10 +52,10 @@ func allSpecs() map[uint16]spec {
 		0x1A1B: {1, (*Board).writeMode, (*Board).readMode},
 		0x1A40: {2, (*Board).writeBlocks, (*Board).readBlocks},
 
-		0x1A34:        {12, (*Board).writeDefinition, nil},
-		codeLUTConfig: {6, (*Board).writeConfiguration, (*Board).readConfiguration},
-		0x1A32:        {6, (*Board).writeReorder, nil},
-		0x1A24:        {1, (*Board).writeStart, nil},
+		codeDefinition: {12, (*Board).writeDefinition, nil},
+		codeLUTConfig:  {6, (*Board).writeConfiguration, (*Board).readConfiguration},
+		0x1A32:         {6, (*Board).writeReorder, nil},
+		0x1A24:         {1, (*Board).writeStart, nil},
 
 		0x1A2A: {6, func(b *Board, data []byte) errorCode { return b.writeImageInit(0, data) }, nil},
 		0x1A2B: {2, func(b *Board, data []byte) errorCode { return b.writeImageData(0, data) }, nil},

@@ -7,6 +7,7 @@ import "time"
 type Stats struct {
 	Reports      uint64        // of complete commands, and their replies
 	ImageReports uint64        // those of them that carry images
+	TableReports uint64        // those of them that write or configure the table
 	Starts       uint64        // of sequences
 	Exposures    uint64        // black ones included
 	Showing      time.Duration // exposures and the dark times after them
@@ -15,7 +16,7 @@ type Stats struct {
 // Since is what was done after an earlier count.
 func (s Stats) Since(before Stats) Stats {
 	return Stats{
-		s.Reports - before.Reports, s.ImageReports - before.ImageReports,
+		s.Reports - before.Reports, s.ImageReports - before.ImageReports, s.TableReports - before.TableReports,
 		s.Starts - before.Starts, s.Exposures - before.Exposures, s.Showing - before.Showing,
 	}
 }
@@ -40,5 +41,7 @@ func (b *Board) count(c command) {
 	switch c.code {
 	case 0x1A2A, 0x1A2B, 0x1A2C, 0x1A2D:
 		b.stats.ImageReports += n
+	case codeDefinition, codeLUTConfig:
+		b.stats.TableReports += n
 	}
 }
