@@ -33,7 +33,8 @@ type collector struct {
 }
 
 // take adds a report. ok tells whether a command is complete; refused is the code of
-// a header that no command can have, whose further reports are not waited for.
+// a header that no command can have. Its further reports are not waited for, so the next one counts
+// as a header: no source says what a board does.
 func (m *collector) take(report []byte) (c command, ok bool, refused errorCode) {
 	if m.need == 0 {
 		m.have = 0
