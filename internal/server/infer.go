@@ -126,7 +126,7 @@ type ending struct {
 
 func (e *ending) Read(p []byte) (int, error) {
 	n, err := e.Reader.Read(p)
-	if err != nil {
+	if err == io.EOF { // after any other error net/http may read on
 		e.ended = true
 		e.end()
 	}

@@ -286,8 +286,9 @@ func TestReplacement(t *testing.T) {
 		t.Errorf("the status is %+v", s)
 	}
 	for _, path := range []string{"/opu/v1/report/", "/opu/v1/report/report.html"} {
-		if status, _, body := h.socket.do("GET", path, nil); status != 200 || string(body) != "new" {
-			t.Errorf("%s: status %d, %s", path, status, body)
+		status, header, body := h.socket.do("GET", path, nil)
+		if policy := header.Get("Content-Security-Policy"); status != 200 || string(body) != "new" || !strings.Contains(policy, "default-src 'none'") {
+			t.Errorf("%s: status %d, policy %q, %s", path, status, policy, body)
 		}
 	}
 

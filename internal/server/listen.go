@@ -30,7 +30,9 @@ func ListenSocket(path string, mode fs.FileMode) (net.Listener, error) {
 			return nil, fmt.Errorf("cannot listen on %s: %w", path, err)
 		}
 	}
-	l, err := net.Listen("unix", path)
+	var l net.Listener
+	var err error
+	privately(func() { l, err = net.Listen("unix", path) }) // or others could connect before the mode is set
 	if err != nil {
 		return nil, fmt.Errorf("cannot listen: %w", err)
 	}
@@ -38,7 +40,7 @@ func ListenSocket(path string, mode fs.FileMode) (net.Listener, error) {
 		l.Close()
 		return nil, fmt.Errorf("cannot listen on %s: %w", path, err)
 	}
-	return limit(l), nil
+	return limit(l, mostConnections), nil
 }
 
 // ListenTCP listens on an address, host:port. One that other machines can reach needs
@@ -56,7 +58,7 @@ func ListenTCP(address string, c *tls.Config, token bool) (net.Listener, error) 
 	if err != nil {
 		return nil, fmt.Errorf("cannot listen: %w", err)
 	}
-	l = limit(l)
+	l = limit(l, mostConnections)
 	if c != nil {
 		l = tls.NewListener(l, c)
 	}
@@ -66,8 +68,8 @@ func ListenTCP(address string, c *tls.Config, token bool) (net.Listener, error) 
 // mostConnections of a listener are open at a time; more wait until one closes.
 const mostConnections = 256
 
-func limit(l net.Listener) net.Listener {
-	return &limited{Listener: l, places: make(chan struct{}, mostConnections), closed: make(chan struct{})}
+func limit(l net.Listener, connections int) net.Listener {
+	return &limited{Listener: l, places: make(chan struct{}, connections), closed: make(chan struct{})}
 }
 
 type limited struct {

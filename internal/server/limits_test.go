@@ -1,0 +1,142 @@
+package server
+
+import (
+	"bufio"
+	"context"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/light-in-the-loop/opu/driver"
+)
+
+// pipes is a listener whose connections are in memory, so that time can stand still.
+type pipes struct{ waiting chan net.Conn }
+
+func newPipes() *pipes { return &pipes{make(chan net.Conn, 8)} }
+
+func (p *pipes) Accept() (net.Conn, error) {
+	c, ok := <-p.waiting
+	if !ok {
+		return nil, net.ErrClosed
+	}
+	return c, nil
+}
+
+func (p *pipes) Close() error {
+	defer func() { recover() }() // it is closed twice
+	close(p.waiting)
+	return nil
+}
+
+func (p *pipes) Addr() net.Addr { return &net.UnixAddr{Net: "pipe"} }
+
+func (p *pipes) dial() net.Conn {
+	here, there := net.Pipe()
+	p.waiting <- there
+	return here
+}
+
+// No more connections than there are places are open; one that closes makes room.
+func TestConnectionsAreLimited(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPipes()
+		l := limit(p, 2)
+		for range 3 {
+			p.dial()
+		}
+		accepted := make(chan net.Conn, 3)
+		go func() {
+			for {
+				c, err := l.Accept()
+				if err != nil {
+					close(accepted)
+					return
+				}
+				accepted <- c
+			}
+		}()
+		synctest.Wait()
+		if n := len(accepted); n != 2 {
+			t.Fatalf("%d connections are open, want 2", n)
+		}
+		c := <-accepted
+		c.Close()
+		c.Close() // gives one place back, not two
+		p.dial()
+		synctest.Wait()
+		if n := len(accepted); n != 2 {
+			t.Errorf("after one has closed %d are open, want 2", n)
+		}
+		l.Close()
+		for range accepted {
+		}
+	})
+}
+
+// still is an OPU that nobody asks for anything.
+type still struct{}
+
+func (still) Shape() (int, int)                                  { return 2, 10 }
+func (still) Epoch() string                                      { return "b-still" }
+func (still) Stats() driver.Stats                                { return driver.Stats{} }
+func (still) Project(context.Context, []complex64, []int8) error { return nil }
+func (still) Intensity(context.Context, []float32, []int8) error { return nil }
+
+// Whoever sends a header, or a body, too slowly is not waited for, and others go on.
+func TestSlowRequests(t *testing.T) {
+	const head = "POST /v2/models/opu/infer HTTP/1.1\r\nHost: opu\r\nAuthorization: Bearer of-this-test\r\n"
+	for name, c := range map[string]struct {
+		sent   string
+		limit  time.Duration
+		status int // 0: none
+	}{
+		"header":        {head, headerTimeout, 0},
+		"nothing":       {"", headerTimeout, 0},
+		"body":          {head + "Inference-Header-Content-Length: 0\r\nContent-Length: 10\r\n\r\n\x01\x00", bodyTimeout, http.StatusBadRequest},
+		"body, chunked": {head + "Inference-Header-Content-Length: 0\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n\x01\x00\r\n", bodyTimeout, http.StatusBadRequest},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s, err := New(Options{Matrix: &Matrix{OPU: still{}}, Token: "of-this-test"})
+				if err != nil {
+					t.Fatal(err)
+				}
+				p := newPipes()
+				ctx, end := context.WithCancel(t.Context())
+				served := make(chan error)
+				go func() { served <- s.Serve(ctx, p) }()
+				slow := p.dial()
+				began := time.Now()
+				if _, err := io.WriteString(slow, c.sent); err != nil {
+					t.Fatal(err)
+				}
+
+				time.Sleep(c.limit / 2) // the clock is the bubble's
+				other := p.dial()
+				io.WriteString(other, head+"Inference-Header-Content-Length: 0\r\nContent-Length: 10\r\nConnection: close\r\n\r\n"+strings.Repeat("\x01", 10))
+				if r, err := http.ReadResponse(bufio.NewReader(other), nil); err != nil || r.StatusCode != http.StatusOK {
+					t.Errorf("another's request meanwhile: %v, %v", r, err)
+				}
+				other.Close()
+
+				answer, _ := io.ReadAll(slow) // until the server closes it
+				if took := time.Since(began); took < c.limit || took > c.limit+5*time.Second {
+					t.Errorf("it was closed after %v, want %v", took, c.limit)
+				}
+				if got := string(answer); c.status == 0 && strings.Contains(got, " 200 ") || c.status != 0 && !strings.HasPrefix(got, "HTTP/1.1 400 ") {
+					t.Errorf("the answer is %q, want status %d", got, c.status)
+				}
+				slow.Close()
+				end()
+				if err := <-served; err != nil {
+					t.Error(err)
+				}
+			})
+		})
+	}
+}
