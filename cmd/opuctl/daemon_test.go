@@ -26,12 +26,12 @@ func TestDaemonCommands(t *testing.T) {
 	if err := os.Mkdir(filepath.Join(os.Getenv("XDG_RUNTIME_DIR"), "opud"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	socket := client.DefaultSocket() // what local means
 	if code, _, stderr := opuctl(t, "status"); code != exitNoDevice || !strings.Contains(stderr, "opud -sim") {
 		t.Errorf("the status of nobody: exit code %d, want %d and what to do\n%s", code, exitNoDevice, stderr)
 	}
 	stop := daemon(t, b, server.Options{Simulated: "ideal"}, filepath.Join(os.Getenv("XDG_RUNTIME_DIR"), "opud", "opud.sock"))
-	if socket = client.DefaultSocket(); !strings.HasPrefix(socket, os.Getenv("XDG_RUNTIME_DIR")) {
+	socket := client.DefaultSocket() // what local means
+	if !strings.HasPrefix(socket, os.Getenv("XDG_RUNTIME_DIR")) {
 		t.Fatalf("the default socket is %s", socket)
 	}
 

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"os"
 	"strings"
 	"time"
@@ -86,13 +85,4 @@ func (r *remoteFlags) connect() (*client.Daemon, error) {
 	}
 	o.Patience = 2 * time.Second // a daemon that is busy answers such requests all the same
 	return client.Connect(r.address(), o)
-}
-
-// dial is the daemon's OPU, for projections. The caller closes it.
-func (r *remoteFlags) dial(ctx context.Context) (*client.OPU, error) {
-	o, err := r.options()
-	if err != nil {
-		return nil, err
-	}
-	return client.Dial(ctx, r.address(), o)
 }

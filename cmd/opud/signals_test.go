@@ -150,6 +150,9 @@ func TestProcess(t *testing.T) {
 		}
 		lines, err := io.ReadAll(body)
 		body.Close()
+		if err != nil {
+			t.Fatal(err)
+		}
 		all := bytes.Split(bytes.TrimSpace(lines), []byte("\n"))
 		var j server.Job
 		if err := json.Unmarshal(all[len(all)-1], &j); err != nil || j.State != server.JobDone || j.Result == nil {

@@ -104,7 +104,6 @@ func TestPatternsGoThroughReports(t *testing.T) {
 	if w := b.Sim.Board().Stats().Since(before); w.Starts == 0 || w.Exposures < 5 || w.ImageReports == 0 || w.Reports <= w.ImageReports {
 		t.Errorf("to show 5 new patterns the board did %+v", w)
 	}
-	before = b.Sim.Board().Stats()
 	b.Sim.Board().SetFaults(func(controller.Transfer) controller.FaultKind { return controller.Stall })
 	if err := show(t, b, someFresh(rand.New(rand.NewPCG(2, 6)), b.Sim.Config().Chip, 5)); err == nil {
 		t.Error("without a board that hears, patterns were shown")

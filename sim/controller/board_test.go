@@ -144,8 +144,8 @@ func TestReplies(t *testing.T) {
 	h.refuse("40 07 02 00 24 1A", 6)    // data are missing
 	h.refuse("40 08 01 00 24 1A", 3)    // not even a command
 	h.refuse("40 09 FD 01 24 1A", 6)    // longer than the buffer
-	text := h.ask("40 09 03 00 1B 1A 09")
-	if text = h.ask("C0 0A 02 00 01 01"); text[2] != 128 || !strings.HasPrefix(string(text[4:]), "invalid parameter\x00") {
+	h.ask("40 09 03 00 1B 1A 09")
+	if text := h.ask("C0 0A 02 00 01 01"); text[2] != 128 || !strings.HasPrefix(string(text[4:]), "invalid parameter\x00") {
 		t.Errorf("error text % x", text)
 	}
 	if err := h.board.Write(h.ctx(), make([]byte, 65)); !errors.Is(err, slm.ErrInput) {
