@@ -172,10 +172,10 @@ func (b *benchFlags) wire(ctx context.Context, stderr io.Writer, n need) (*bench
 		fmt.Fprintf(stderr, "note: the simulated bench grew to a sensor of %dx%d pixels and a chip of %v mirrors\n", c.Width, c.Height, c.Chip)
 	}
 	opened, err := newBench(ctx, c, b.sim)
-	if err != nil {
+	if err != nil && ctx.Err() == nil { // what is asked for cannot be simulated
 		return nil, usage("%v", err)
 	}
-	return opened, nil
+	return opened, err
 }
 
 // calibrate learns a calibration, or loads the one that the flags name.

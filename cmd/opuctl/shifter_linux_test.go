@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/light-in-the-loop/opu/internal/bench"
 	"github.com/light-in-the-loop/opu/sim/piezo"
 )
 
@@ -90,7 +91,7 @@ func TestRigByName(t *testing.T) {
 	if code, _, messages := opuctl(t, "shifter", "set", "--rig", "east", "--config", file, "--radians", "2"); code != 0 || m.Volts() != 10 {
 		t.Errorf("exit %d: %s; at %g V", code, messages, m.Volts())
 	}
-	b := benchFlags{rig: "east", config: file, layout: "blocks"}
+	b := benchFlags{rig: "east", config: file, layout: "blocks", usb: bench.USBFast}
 	opened, err := b.open(t.Context(), io.Discard, need{features: 10})
 	if err != nil {
 		t.Fatal(err)
