@@ -7,6 +7,7 @@ import (
 
 	"github.com/light-in-the-loop/opu/camera"
 	"github.com/light-in-the-loop/opu/internal/bench"
+	"github.com/light-in-the-loop/opu/internal/lightswitch"
 	"github.com/light-in-the-loop/opu/rig"
 	"github.com/light-in-the-loop/opu/shifter"
 	"github.com/light-in-the-loop/opu/shifter/piezo"
@@ -19,11 +20,9 @@ import (
 // What rigs are made of, by kind. A simulated part has no opener: the bench has all of
 // them.
 var (
-	slms = map[string]func(ctx context.Context, where string) (slm.Device, error){
+	slms = map[string]func(ctx context.Context, where string, laser *lightswitch.Config) (slm.Device, error){
 		simulated: nil,
-		"dlpc900": func(ctx context.Context, port string) (slm.Device, error) {
-			return dlpc900.OpenPort(ctx, port, dlpc900.Options{})
-		},
+		"dlpc900": openDLPC900,
 	}
 	cameras = map[string]func(ctx context.Context, where string) (camera.Device, error){
 		simulated: nil,
@@ -48,7 +47,7 @@ func Open(ctx context.Context, r Rig) (*bench.Bench, error) {
 	if err != nil {
 		return nil, err
 	}
-	dmd, err := slms[s.kind](ctx, s.where)
+	dmd, err := slms[s.kind](ctx, s.where, r.Laser)
 	if err != nil {
 		return nil, err
 	}
@@ -61,6 +60,30 @@ func Open(ctx context.Context, r Rig) (*bench.Bench, error) {
 		return nil, errors.Join(err, dmd.Close(), cam.Close())
 	}
 	return &bench.Bench{Rig: wired}, nil
+}
+
+// lit is a board with the switch of its light, which is given back after it.
+type lit struct {
+	*dlpc900.Device
+	light *lightswitch.Switch
+}
+
+func (l lit) Close() error { return errors.Join(l.Device.Close(), l.light.Close()) }
+
+// openDLPC900 opens first the switch of the light, so that nothing begins lit.
+func openDLPC900(ctx context.Context, port string, laser *lightswitch.Config) (slm.Device, error) {
+	if laser == nil {
+		return dlpc900.OpenPort(ctx, port, dlpc900.Options{})
+	}
+	light, err := lightswitch.Open(ctx, *laser)
+	if err != nil {
+		return nil, err
+	}
+	d, err := dlpc900.OpenPort(ctx, port, dlpc900.Options{Light: light})
+	if err != nil {
+		return nil, errors.Join(err, light.Close())
+	}
+	return lit{d, light}, nil
 }
 
 // simulatedRadiansPerVolt is that of the simulated piezo: 75 V move the phase by 9 rad.

@@ -21,6 +21,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/light-in-the-loop/opu/internal/lightswitch"
 	"github.com/light-in-the-loop/opu/shifter/piezo"
 	"github.com/light-in-the-loop/opu/sim"
 )
@@ -37,7 +38,8 @@ type Rig struct {
 	Camera  string `toml:"camera" json:"camera"`   // sim or sim:PRESET
 	Shifter string `toml:"shifter" json:"shifter"` // sim or serial:PORT; "": none
 
-	Piezo Piezo `toml:"piezo" json:"piezo"`
+	Piezo Piezo               `toml:"piezo" json:"piezo"`
+	Laser *lightswitch.Config `toml:"laser" json:"laser,omitempty"` // nil: nothing switches it
 }
 
 // Piezo is what is known of the phase shifter's piezo; 0 and "" mean the defaults of
@@ -106,6 +108,14 @@ func (r Rig) Simulated() (preset string, err error) {
 	}
 	if (s.kind == simulated) != (c.kind == simulated) {
 		return "", fmt.Errorf("cannot wire the SLM %q to the camera %q: a simulated camera sees the simulated SLM alone, and no other camera does: %w", r.SLM, r.Camera, ErrInput)
+	}
+	if r.Laser != nil {
+		if err := r.Laser.Check(); err != nil {
+			return "", fmt.Errorf("%w: %w", err, ErrInput)
+		}
+		if s.kind == simulated {
+			return "", fmt.Errorf("cannot use a laser with the SLM %q: a simulated bench has its own light; leave the table laser out: %w", r.SLM, ErrInput)
+		}
 	}
 	if s.kind != simulated {
 		if p.kind == simulated {

@@ -4,9 +4,11 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
+	"github.com/light-in-the-loop/opu/internal/lightswitch"
 	"github.com/light-in-the-loop/opu/shifter"
 	"github.com/light-in-the-loop/opu/sim"
 	"github.com/light-in-the-loop/opu/slm"
@@ -76,15 +78,71 @@ func TestSimulatedShifter(t *testing.T) {
 	}
 }
 
-func TestLoad(t *testing.T) {
-	load := func(text string) (Named, error) {
-		path := filepath.Join(t.TempDir(), "opud.toml")
-		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		return Load(path)
+// load reads a file with this text.
+func load(t *testing.T, text string) (Named, error) {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "opud.toml")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
 	}
-	n, err := load("[matrix]\ninputs = 3\n[rig.east]\nslm = 'sim:glass'\ncamera = 'sim'\n[rig.east.piezo]\nmax_volts = 60\n")
+	return Load(path)
+}
+
+// A laser is switched in one way, by keys that are known, and where there is a real board.
+func TestLaser(t *testing.T) {
+	cameras["none"] = nil
+	defer delete(cameras, "none")
+	const board = "[rig.west]\nslm = 'dlpc900:usb-99-99'\ncamera = 'none'\n"
+	const command = "[rig.west.laser.command]\nopen = ['true', 'open']\nclose = ['true']\n"
+	const level = "[rig.west.laser.serial]\nport = '/dev/opu-that-is-not-there'\nlevel = 'rts'\n"
+	n, err := load(t, board+command)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if l := n["west"].Laser; l == nil || l.Serial != nil || !slices.Equal(l.Command.Open, []string{"true", "open"}) {
+		t.Errorf("%+v", l)
+	}
+	if n, err := load(t, board); err != nil || n["west"].Laser != nil {
+		t.Errorf("no laser: %+v, %v", n, err)
+	}
+	if n, err := load(t, board+level); err != nil || n["west"].Laser.Serial.Level != "rts" {
+		t.Errorf("a level: %+v, %v", n, err)
+	} else if _, err := Open(t.Context(), n["west"]); !errors.Is(err, slm.ErrUnplugged) || !strings.Contains(err.Error(), "opu-that-is-not-there") {
+		t.Errorf("a laser that is not there: %v", err)
+	}
+	for text, fault := range map[string]string{
+		board + command + level:                                                                 "one of the tables",
+		board + "[rig.west.laser]\n":                                                            "one of the tables",
+		board + "[rig.west.laser]\npower = 3\n":                                                 "line 5",
+		board + command + "shell = true\n":                                                      "line 7",
+		board + strings.ReplaceAll(command, "close", "shut"):                                    "line 6",
+		board + strings.ReplaceAll(level, "rts", "cts"):                                         "dtr and rts",
+		board + level + "parity = 'even'\n":                                                     "line 7",
+		strings.NewReplacer("dlpc900:usb-99-99", "sim", "none", "sim").Replace(board) + command: "its own light",
+	} {
+		if _, err := load(t, text); !errors.Is(err, ErrInput) || !strings.Contains(err.Error(), fault) {
+			t.Errorf("%q: %v, want it to say %q", text, err, fault)
+		}
+	}
+}
+
+// The light is off before the board is looked for, and after it was not found.
+func TestLaserOfAbsentBoard(t *testing.T) {
+	cameras["none"] = nil
+	defer delete(cameras, "none")
+	path := filepath.Join(t.TempDir(), "told")
+	order := func(word string) []string { return []string{"sh", "-c", `echo "$1" >>"$2"`, "sh", word, path} }
+	r := Rig{SLM: "dlpc900:usb-99-99", Camera: "none", Laser: &lightswitch.Config{Command: &lightswitch.Command{Open: order("open"), Close: order("close")}}}
+	if _, err := Open(t.Context(), r); !errors.Is(err, slm.ErrUnplugged) || !strings.Contains(err.Error(), "DLPC900 board") {
+		t.Errorf("absent board: %v", err)
+	}
+	if told, err := os.ReadFile(path); err != nil || string(told) != "close\nclose\n" {
+		t.Errorf("told %q, %v", told, err)
+	}
+}
+
+func TestLoad(t *testing.T) {
+	n, err := load(t, "[matrix]\ninputs = 3\n[rig.east]\nslm = 'sim:glass'\ncamera = 'sim'\n[rig.east.piezo]\nmax_volts = 60\n")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -100,7 +158,7 @@ func TestLoad(t *testing.T) {
 		"[rig.east]\nslm = 'sim'":                           "rig.east",
 		"[rig":                                              "line 1",
 	} {
-		if _, err := load(text); !errors.Is(err, ErrInput) || !strings.Contains(err.Error(), fault) {
+		if _, err := load(t, text); !errors.Is(err, ErrInput) || !strings.Contains(err.Error(), fault) {
 			t.Errorf("%q: %v, want it to say %q", text, err, fault)
 		}
 	}

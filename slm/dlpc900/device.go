@@ -379,7 +379,7 @@ func (d *Device) give(what string, err error) error {
 		return nil
 	}
 	err = fmt.Errorf("cannot %s on %s: %w", what, name(d.options), err)
-	if errors.Is(err, slm.ErrInput) || errors.Is(err, slm.ErrBusy) {
+	if (errors.Is(err, slm.ErrInput) || errors.Is(err, slm.ErrBusy)) && !errors.Is(err, errLight) {
 		d.turn <- struct{}{}
 		return err
 	}
@@ -393,6 +393,9 @@ func (d *Device) give(what string, err error) error {
 
 // judge decides what an error says about the link.
 func (d *Device) judge(err error) {
+	if errors.Is(err, errLight) {
+		return
+	}
 	gone := errors.Is(err, slm.ErrUnplugged)
 	dumb := errors.Is(err, slm.ErrTimeout) || errors.Is(err, slm.ErrProtocol)
 	if gone || dumb && d.options.Reopen != nil {
@@ -432,7 +435,7 @@ func (d *Device) Close() error {
 	<-d.turn // what talks to the board ends now, and what makes it safe soon
 	d.resting.Stop()
 	d.failure = errors.Join(d.secure(), d.line.link.Close())
-	if d.lost {
+	if d.lost && !errors.Is(d.failure, errLight) {
 		d.failure = nil // that was told when it happened
 	}
 	return d.failure

@@ -40,6 +40,9 @@ const (
 	lightTime = time.Second
 )
 
+// errLight marks failures of the switch. Whatever they wrap, they say nothing of the board.
+var errLight = errors.New("cannot switch the light")
+
 // lit switches the light.
 func (d *Device) lit(ctx context.Context, on bool) error {
 	if d.options.Light == nil || on && d.light {
@@ -51,7 +54,7 @@ func (d *Device) lit(ctx context.Context, on bool) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, lightTime, slm.ErrTimeout)
 	defer cancel()
 	if err := d.options.Light.Set(ctx, on); err != nil {
-		return fmt.Errorf("cannot switch the light: %w", err)
+		return fmt.Errorf("%w: %w", errLight, err)
 	}
 	d.light = on
 	return nil
