@@ -31,7 +31,10 @@ func layoutOf(features int) slm.LayoutSpec {
 // known by heart and by tags, and shown again; a good frame is never refused. Markers
 // and clock cannot see these faults.
 func TestFramesProveThemselves(t *testing.T) {
-	const rows = 100
+	rows := 100
+	if testing.Short() {
+		rows = 25
+	}
 	for _, x := range []struct {
 		name     string
 		features int
@@ -153,6 +156,7 @@ func agreement(a, b []complex64) float64 {
 // Against a phase that jumps from frame to frame the probe of the run cannot help;
 // an anchor can, and so can few features that are known by heart.
 func TestAnchorAgainstJitter(t *testing.T) {
+	quickOnly(t)
 	for name, change := range map[string]func(*sim.Config){
 		"jitter 0.3 rad":         func(c *sim.Config) { c.PhaseJitter = 0.3 },
 		"fan 0.4 rad at 120 Hz":  func(c *sim.Config) { c.FanJitter, c.FanFrequency = 0.4, 120 },
