@@ -88,6 +88,11 @@ func (r ROI) String() string { return fmt.Sprintf("%dx%d+%d+%d", r.Width, r.Heig
 // Run is what to be ready for. The camera takes one frame per hardware trigger.
 type Run struct {
 	Frames int // how many frames are expected; at least 1
+
+	// Free lets the camera expose at its own pace instead, without triggers. It is for
+	// looking at the light; no frame of it belongs to a pattern. A camera that cannot
+	// fails with ErrInput.
+	Free bool
 }
 
 // Counts is what a camera counted during a run.

@@ -1,0 +1,40 @@
+package camera
+
+import "fmt"
+
+// Inspector is a camera that tells what arming did to the controls that would change
+// what a pixel's count means: automatic exposure and gain, gamma, look-up tables,
+// denoising, the black level, the shutter.
+type Inspector interface {
+	// Settings returns them as the last Arm read them back; before it, as they stand.
+	// It never blocks.
+	Settings() []Setting
+}
+
+// Setting is one control and what came of it.
+type Setting struct {
+	Name  string // what it controls, in the camera's words, such as GainAuto
+	Value string // as read back; "" if it is absent
+	State SettingState
+}
+
+// SettingState says whether a control can be relied on.
+type SettingState uint8
+
+const (
+	Safe   SettingState = iota // read back as it must be
+	Absent                     // the camera does not offer it: what it does is not known
+	Stuck                      // the camera keeps it otherwise: pixels may not be linear
+)
+
+func (s SettingState) String() string {
+	switch s {
+	case Safe:
+		return "safe"
+	case Absent:
+		return "absent"
+	case Stuck:
+		return "stuck"
+	}
+	return fmt.Sprintf("SettingState(%d)", uint8(s))
+}
