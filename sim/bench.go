@@ -38,6 +38,7 @@ type Bench struct {
 	age       time.Duration // of the medium
 	exposures uint64
 	runs      uint64
+	shown     *slm.Pattern // what the mirrors show now
 }
 
 // New builds a bench. It takes some milliseconds; columns of the medium are made
@@ -51,6 +52,7 @@ func New(c Config) (*Bench, error) {
 		b.aged = newMedium(c, streamKey(c.Seed, forAgedMedium, 0))
 	}
 	b.reference = referenceBeam(c)
+	b.shown = slm.NewPattern(c.Chip)
 	b.dmd = newDMD(b)
 	b.camera = newCamera(b)
 	var err error
@@ -181,7 +183,7 @@ func (b *Bench) play(steps []step) {
 	taken := make([]exposure, 0, len(patterns))
 	k := -1
 	for _, s := range steps {
-		x := exposure{index: b.exposures, blocked: b.blocked, power: b.power, shift: b.shift, memory: b.memory(), time: b.clock}
+		x := b.moment()
 		b.advance(s.pattern, s.period)
 		if s.silent {
 			continue
@@ -216,8 +218,34 @@ func (b *Bench) play(steps []step) {
 	b.camera.expose(taken)
 }
 
+// moment is an exposure of now, without its pattern; callers hold the lock.
+func (b *Bench) moment() exposure {
+	return exposure{index: b.exposures, blocked: b.blocked, power: b.power, shift: b.shift, memory: b.memory(), time: b.clock}
+}
+
+// look gives a camera that runs free the frames that it has taken since it was asked last:
+// of the light of now, for nobody looked before. The bench's clock advances with them.
+func (b *Bench) look() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	first, n, pace := b.camera.due(time.Now())
+	taken := make([]exposure, 0, min(n, cameraBuffers))
+	for k := range n {
+		x := b.moment()
+		x.pattern, x.position = b.shown, first+k
+		if b.faults != nil {
+			x.fault = b.faults(Exposure{Index: b.exposures, Run: b.runs, Position: first + k})
+		}
+		taken = append(taken, x)
+		b.exposures++
+		b.advance(b.shown, pace)
+	}
+	b.camera.takeFree(taken)
+}
+
 // advance lets a pattern's time pass; callers hold the lock.
 func (b *Bench) advance(p *slm.Pattern, period time.Duration) {
+	b.shown = p
 	b.clock += period
 	if b.aged != nil {
 		duty := float64(p.Count()) / float64(p.Geometry().Mirrors())

@@ -18,11 +18,16 @@ const (
 	cameraMaxExposure = time.Second
 	cameraLatency     = 20 * time.Millisecond
 	roiStep           = 4 // pixels: regions of interest are rounded, as cameras do
+
+	// freePace is the time from frame to frame of a camera that runs free, if its exposure
+	// and read-out take no longer: what a program shows to people.
+	freePace = 10 * time.Millisecond
 )
 
 // Camera is the bench's camera. It keeps what the light of each trigger was and
 // renders the pixels when they are waited for, in parallel, so that nothing is
-// lost because the host is slow; loss comes from the fault hook.
+// lost because the host is slow; loss comes from the fault hook. Running free it takes a
+// frame every 10 ms of the host's time, and those that nobody waits for are lost.
 type Camera struct {
 	bench *Bench
 	info  camera.Info
@@ -33,8 +38,9 @@ type Camera struct {
 	closed  bool
 	armed   bool
 	config  camera.Config
-	run     int // number of the armed run: buffers of earlier ones are ignored
-	limit   int // frames of the run
+	run     int       // number of the armed run: buffers of earlier ones are ignored
+	limit   int       // frames of the run
+	began   time.Time // of a run without triggers; zero: it is a run with
 	queue   []arrival
 	counts  camera.Counts
 	free    []int // indices of buffers
@@ -135,6 +141,9 @@ func (c *Camera) Arm(ctx context.Context, r camera.Run) error {
 	}
 	c.armed, c.limit, c.counts, c.queue = true, r.Frames, camera.Counts{}, c.queue[:0]
 	c.run++
+	if c.began = (time.Time{}); r.Free {
+		c.began = time.Now()
+	}
 	size := c.config.ROI.Width * c.config.ROI.Height * camera.BytesPerPixel(c.config.BitDepth)
 	if len(c.buffers) == 0 || len(c.buffers[0].pix) != size {
 		c.buffers = make([]buffer, cameraBuffers)
@@ -153,7 +162,7 @@ func (c *Camera) Arm(ctx context.Context, r camera.Run) error {
 func (c *Camera) expose(taken []exposure) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !c.armed || c.closed {
+	if !c.armed || c.closed || !c.began.IsZero() {
 		return
 	}
 	var late, ready time.Duration
@@ -188,6 +197,38 @@ func (c *Camera) expose(taken []exposure) {
 	c.signal()
 }
 
+// pace is the time from frame to frame of a free run; callers hold the lock.
+func (c *Camera) pace() time.Duration {
+	return max(freePace, c.config.Exposure+c.bench.config.Readout)
+}
+
+// due says which frames of a free run have been taken by now, and were not asked for yet:
+// n of them from first on.
+func (c *Camera) due(now time.Time) (first, n int, pace time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.armed || c.began.IsZero() {
+		return 0, 0, 0
+	}
+	first = int(c.counts.Frames)
+	return first, min(int(now.Sub(c.began)/c.pace()), c.limit) - first, c.pace()
+}
+
+// takeFree takes the frames of a free run; called by the bench. There is room for as many
+// as there are buffers.
+func (c *Camera) takeFree(taken []exposure) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, x := range taken {
+		c.counts.Frames++
+		if x.fault.Kind == DropFrame || len(c.queue) == cameraBuffers {
+			c.counts.Lost++
+			continue
+		}
+		c.queue = append(c.queue, arrival{exposure: x, seq: uint64(x.position)})
+	}
+}
+
 func (c *Camera) signal() {
 	select {
 	case c.arrived <- struct{}{}:
@@ -198,6 +239,7 @@ func (c *Camera) signal() {
 // Wait implements camera.Device.
 func (c *Camera) Wait(ctx context.Context, dst []camera.Frame) (int, error) {
 	for {
+		c.bench.look()
 		taken, buffers, run, wait, err := c.take(len(dst))
 		if err != nil {
 			return 0, err
@@ -248,6 +290,9 @@ func (c *Camera) take(n int) (taken []arrival, buffers []int, run int, wait time
 			break
 		}
 		wait = 0
+	}
+	if frames := c.counts.Frames; n == 0 && !c.began.IsZero() && frames < uint64(c.limit) {
+		wait = max(1, c.began.Add(time.Duration(frames+1)*c.pace()).Sub(now))
 	}
 	taken = slices.Clone(c.queue[:n])
 	c.queue = c.queue[n:]

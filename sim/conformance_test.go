@@ -49,6 +49,7 @@ func TestCameraConformance(t *testing.T) {
 				}
 			}
 			cameratest.Run(t, cameratest.Harness{
+				Free: true,
 				Open: func(t *testing.T) camera.Device {
 					b = bench(t, c)
 					return b.Camera()

@@ -45,7 +45,7 @@ type Exposure struct {
 	Index    uint64 // since the bench was built
 	Run      uint64 // since the bench was built
 	Position int    // in the run's order
-	Of       int    // length of the run's order
+	Of       int    // length of the run's order; 0: the camera runs free
 }
 
 // SetFaults installs the hook that decides what goes wrong; nil removes it. It is

@@ -47,6 +47,10 @@ type Harness struct {
 	// the camera took it, or arrive with an error. nil: that cannot be arranged.
 	Drop, Damage func(t *testing.T, d camera.Device, k int)
 
+	// Free: the camera can run free, so that the suite insists on it. Otherwise it may
+	// refuse.
+	Free bool
+
 	// Around, if not nil, calls each check, Open included. With synctest.Test the
 	// suite needs no time and leaked goroutines are found.
 	Around func(t *testing.T, check func(t *testing.T))
@@ -80,6 +84,7 @@ func Run(t *testing.T, h Harness) {
 		{"ended-contexts", checkEndedContexts},
 		{"dropped-frame", checkDroppedFrame},
 		{"damaged-frame", checkDamagedFrame},
+		{"free-run", checkFreeRun},
 		{"concurrent-use", checkConcurrentUse},
 		{"close", checkClose},
 		{"close-ends-wait", checkCloseEndsWait},
@@ -109,6 +114,7 @@ type bench struct {
 	info    camera.Info
 	random  *rand.Rand
 
+	free   bool          // the run is without triggers, as Run.Free asks
 	config camera.Config // while armed
 	next   uint64        // Seq of the next frame
 	last   camera.Frame  // the frame before; meaningful if next > 0
@@ -118,7 +124,7 @@ type bench struct {
 func (b *bench) ctx() context.Context { return b.Context() }
 
 // freeRunning tells whether frames come without triggers.
-func (b *bench) freeRunning() bool { return b.harness.Trigger == nil }
+func (b *bench) freeRunning() bool { return b.free || b.harness.Trigger == nil }
 
 // needTriggers skips a check that makes no sense without.
 func (b *bench) needTriggers() {

@@ -19,18 +19,20 @@ type fake struct {
 	arrived chan struct{} // holds a token after something was put in the queue
 	closed  chan struct{}
 
-	mu      sync.Mutex // guards what follows
-	armed   bool
-	config  camera.Config
-	run     int // number of the last run
-	limit   int // frames of the run
-	clock   int // triggers since it was opened
-	queue   []exposure
-	counts  camera.Counts
-	free    []int
-	buffers [][]byte
-	drop    int // frame of the next run, or -1
-	damage  int
+	mu          sync.Mutex // guards what follows
+	armed       bool
+	config      camera.Config
+	run         int  // number of the last run
+	limit       int  // frames of the run
+	unpaced     bool // it runs free
+	clock       int  // triggers since it was opened
+	queue       []exposure
+	counts      camera.Counts
+	free        []int
+	buffers     [][]byte
+	refusesFree bool
+	drop        int // frame of the next run, or -1
+	damage      int
 }
 
 // exposure is a frame on its way.
@@ -55,16 +57,20 @@ func newFake(b bug) *fake {
 		config: camera.Config{Exposure: time.Millisecond, ROI: camera.ROI{Width: 22, Height: 13}, BitDepth: 8},
 		drop:   -1, damage: -1,
 	}
-	if b == "Info promises more buffers than there are" {
+	switch b {
+	case "Info promises more buffers than there are":
 		f.info.Buffers++
+	case "Arm refuses to run free and is armed":
+		f.refusesFree = true
 	}
 	return f
 }
 
-// plainFake has neither clock nor counter.
+// plainFake has neither clock nor counter, and does not run free.
 func plainFake() *fake {
 	f := newFake("")
 	f.info.HasTime, f.info.CountsTriggers, f.info.BitDepths = false, false, []int{8}
+	f.refusesFree = true
 	return f
 }
 
@@ -160,6 +166,11 @@ func (f *fake) Arm(ctx context.Context, r camera.Run) error {
 	if r.Frames < 1 && f.bug != "Arm takes runs of no frames" {
 		return camera.ErrInput
 	}
+	if r.Free && f.refusesFree {
+		f.armed = f.bug == "Arm refuses to run free and is armed"
+		return camera.ErrInput
+	}
+	f.unpaced = r.Free && f.bug != "Arm does not run free" || f.unpaced && f.bug == "Arm stays free"
 	f.armed, f.limit = true, r.Frames
 	f.run++
 	if f.bug != "Arm keeps the counters" && f.bug != "Arm counts triggers of before" {
@@ -194,7 +205,7 @@ func (f *fake) trigger(n int) {
 		if !f.armed && f.bug != "Arm counts triggers of before" {
 			continue
 		}
-		if f.info.CountsTriggers {
+		if f.info.CountsTriggers && (!f.unpaced || f.bug == "Stop counts triggers of a free run") {
 			f.counts.Triggers++
 		}
 		if f.armed && f.counts.Frames >= uint64(f.limit) {
@@ -242,12 +253,17 @@ func (f *fake) Wait(ctx context.Context, dst []camera.Frame) (int, error) {
 		if f.bug == "Close leaves Wait pending" || f.bug == "Wait works after Close" {
 			closed = nil
 		}
-		var early <-chan time.Time
+		var pace, early <-chan time.Time
+		if f.runsFree() {
+			pace = time.After(time.Millisecond)
+		}
 		if f.bug == "Wait returns without a frame" || f.bug == "Wait has a limit of its own" {
 			early = time.After(time.Millisecond)
 		}
 		select {
 		case <-f.arrived:
+		case <-pace:
+			f.trigger(1)
 		case <-closed:
 			if f.bug == "Close looks like a timeout" {
 				return 0, camera.ErrTimeout
@@ -273,6 +289,12 @@ func (f *fake) Wait(ctx context.Context, dst []camera.Frame) (int, error) {
 			return 0, fmt.Errorf("cannot wait: %w: %w", camera.ErrTimeout, ctx.Err())
 		}
 	}
+}
+
+func (f *fake) runsFree() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.armed && f.unpaced
 }
 
 // take fills dst with what is there.

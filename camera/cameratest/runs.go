@@ -2,6 +2,8 @@ package cameratest
 
 import (
 	"context"
+	"errors"
+	"time"
 
 	"github.com/light-in-the-loop/opu/camera"
 )
@@ -134,4 +136,39 @@ func checkEndedContexts(b *bench) {
 	b.refuses("Stop with a context that has ended", context.Canceled, func() error { _, err := b.device.Stop(ended); return err })
 	b.expectCounts(b.stop(), 2, 2)
 	b.usable()
+}
+
+// checkFreeRun takes frames that nobody triggers, and then some that are triggered again.
+func checkFreeRun(b *bench) {
+	const n = 5
+	b.config = b.configure(camera.Config{Exposure: b.exposures()[1], ROI: b.regions()[1]})
+	err := b.device.Arm(b.ctx(), camera.Run{Frames: n, Free: true})
+	if errors.Is(err, camera.ErrInput) && !b.harness.Free {
+		b.expect("Wait after a free run was refused", b.waitError("Wait after a free run was refused", b.ctx()), camera.ErrNotArmed)
+		b.usable()
+		b.Skipf("the camera cannot run free: %v", err)
+	}
+	if err != nil {
+		b.Fatalf("Arm for a free run: %v", err)
+	}
+	b.free, b.next = true, 0
+	b.expect("Arm during a free run", b.device.Arm(b.ctx(), camera.Run{Frames: n}), camera.ErrArmed)
+	for range n - 1 {
+		b.device.Requeue(b.take(1)...) // before the last, so that the run is not over
+	}
+	counts := b.stop()
+	if counts.Delivered != n-1 || counts.Frames < n-1 {
+		b.Errorf("%d frames of a free run came, counts are %+v", n-1, counts)
+	}
+	if counts.Triggers != 0 && b.harness.Trigger != nil {
+		b.Errorf("nobody gave triggers to a free run, counts are %+v", counts)
+	}
+	b.free = false
+	b.needTriggers()
+	b.arm(1)
+	deadline, cancel := context.WithTimeout(b.ctx(), 50*time.Millisecond)
+	defer cancel()
+	b.expect("Wait without a trigger, after a free run", b.waitError("Wait without a trigger, after a free run", deadline), camera.ErrTimeout)
+	b.cycle(1, 1)
+	b.expectCounts(b.stop(), 1, 1)
 }
