@@ -6,12 +6,14 @@ import (
 	"io"
 	"path/filepath"
 	"slices"
+	"strings"
 	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/light-in-the-loop/opu/client"
+	"github.com/light-in-the-loop/opu/internal/rigs"
 	"github.com/light-in-the-loop/opu/internal/server"
 	"github.com/light-in-the-loop/opu/shifter/piezo"
 	"github.com/light-in-the-loop/opu/sim"
@@ -33,6 +35,7 @@ var finders = []struct {
 }{
 	{"daemon", findDaemons},
 	{"DMD", findDMDs},
+	{"camera", findCameras},
 	{"serial", findPorts},
 	{"simulated", findSimulated},
 }
@@ -43,7 +46,7 @@ func newDevices() *cobra.Command {
 		Use:   "devices",
 		Short: "List what can be used here: devices, daemons, simulated benches",
 		Long: `List the daemons (opud) that answer on this machine, the DMD boards that are
-plugged in, the serial ports, and the presets of the simulated bench, with the flag that uses each.`,
+plugged in, the cameras, the serial ports, and the presets of the simulated bench, with the flag that uses each.`,
 		Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if err := out.check(); err != nil {
@@ -74,6 +77,17 @@ plugged in, the serial ports, and the presets of the simulated bench, with the f
 	}
 	out.register(c)
 	return c
+}
+
+// findCameras lists the cameras that are real: the simulated ones belong to the presets.
+func findCameras(ctx context.Context) (found []foundDevice, err error) {
+	cameras, err := rigs.Cameras(ctx)
+	for _, c := range cameras {
+		if !c.Simulated {
+			found = append(found, foundDevice{Name: c.Ref, State: strings.TrimSpace(c.Model + " " + c.Note), Use: "camera info --camera " + c.Ref})
+		}
+	}
+	return found, err
 }
 
 // findPorts lists the serial ports. Nothing is sent to them: it might be meant for others.

@@ -79,7 +79,7 @@ func exitCode(err error) int {
 		return exitInput
 	}
 	for _, input := range []error{
-		errUsage, bench.ErrInput, rigs.ErrInput, slm.ErrInput, shifter.ErrInput, driver.ErrInput, calib.ErrFile, dfa.ErrInput, dfa.ErrFile, dfa.ErrOtherMatrix,
+		errUsage, bench.ErrInput, rigs.ErrInput, slm.ErrInput, camera.ErrInput, shifter.ErrInput, driver.ErrInput, calib.ErrFile, dfa.ErrInput, dfa.ErrFile, dfa.ErrOtherMatrix,
 		dataset.ErrFormat, dataset.ErrChecksum, dataset.ErrNotFound, npy.ErrFormat, os.ErrNotExist, os.ErrPermission,
 		client.ErrInput, client.ErrUnauthorised, client.ErrOtherMatrix,
 	} {

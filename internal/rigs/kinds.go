@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/light-in-the-loop/opu/camera"
 	"github.com/light-in-the-loop/opu/internal/bench"
 	"github.com/light-in-the-loop/opu/internal/lightswitch"
 	"github.com/light-in-the-loop/opu/rig"
@@ -17,15 +16,15 @@ import (
 	"github.com/light-in-the-loop/opu/slm/dlpc900"
 )
 
-// What rigs are made of, by kind. A simulated part has no opener: the bench has all of
-// them.
+// What rigs are made of, by kind. A simulated SLM or shifter has no opener: the bench has
+// both.
 var (
 	slms = map[string]func(ctx context.Context, where string, laser *lightswitch.Config) (slm.Device, error){
 		simulated: nil,
 		"dlpc900": openDLPC900,
 	}
-	cameras = map[string]func(ctx context.Context, where string) (camera.Device, error){
-		simulated: nil,
+	cameras = map[string]cameraKind{
+		simulated: {open: openSimulatedCamera, list: listSimulatedCameras},
 	}
 	shifters = map[string]func(ctx context.Context, where string, o piezo.Options) (shifter.Device, error){
 		simulated: nil,
@@ -51,7 +50,7 @@ func Open(ctx context.Context, r Rig) (*bench.Bench, error) {
 	if err != nil {
 		return nil, err
 	}
-	cam, err := cameras[c.kind](ctx, c.where)
+	cam, err := cameras[c.kind].open(ctx, c.where)
 	if err != nil {
 		return nil, errors.Join(err, dmd.Close())
 	}

@@ -46,7 +46,7 @@ func TestSimulated(t *testing.T) {
 
 // A device that is absent is told so, before anything else is opened.
 func TestOpenAbsent(t *testing.T) {
-	cameras["none"] = nil // opened after the SLM, so never here
+	cameras["none"] = cameraKind{} // opened after the SLM, so never here
 	defer delete(cameras, "none")
 	if _, err := Open(t.Context(), Rig{SLM: "dlpc900:usb-99-99", Camera: "none"}); !errors.Is(err, slm.ErrUnplugged) {
 		t.Errorf("absent board: %v", err)
@@ -90,7 +90,7 @@ func load(t *testing.T, text string) (Named, error) {
 
 // A laser is switched in one way, by keys that are known, and where there is a real board.
 func TestLaser(t *testing.T) {
-	cameras["none"] = nil
+	cameras["none"] = cameraKind{}
 	defer delete(cameras, "none")
 	const board = "[rig.west]\nslm = 'dlpc900:usb-99-99'\ncamera = 'none'\n"
 	const command = "[rig.west.laser.command]\nopen = ['true', 'open']\nclose = ['true']\n"
@@ -128,7 +128,7 @@ func TestLaser(t *testing.T) {
 
 // The light is off before the board is looked for, and after it was not found.
 func TestLaserOfAbsentBoard(t *testing.T) {
-	cameras["none"] = nil
+	cameras["none"] = cameraKind{}
 	defer delete(cameras, "none")
 	path := filepath.Join(t.TempDir(), "told")
 	order := func(word string) []string { return []string{"sh", "-c", `echo "$1" >>"$2"`, "sh", word, path} }
