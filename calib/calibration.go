@@ -96,6 +96,10 @@ type Kernel struct {
 type Probe struct {
 	Seed  uint64 `json:"seed"`
 	Field Field  `json:"field"` // demodulated counts at the first outputs of the grid
+
+	// Likeness is the correlation of one exposure's field with Field that noise alone
+	// leaves, over 0 and at most 1.
+	Likeness float64 `json:"likeness"`
 }
 
 // Levels are means of frames, in counts.
@@ -243,6 +247,9 @@ func (c *Calibration) Check() error {
 	}
 	if len(c.Probe.Field) == 0 {
 		return fail("the probe has no field")
+	}
+	if !(c.Probe.Likeness > 0 && c.Probe.Likeness <= 1) {
+		return fail("the probe's likeness %g is not above 0 and at most 1", c.Probe.Likeness)
 	}
 	if _, err := c.Demodulator(len(c.Probe.Field)); err != nil {
 		return fail("the probe has %d outputs: %v", len(c.Probe.Field), err)

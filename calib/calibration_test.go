@@ -216,6 +216,8 @@ func TestSenseless(t *testing.T) {
 		{"outputs", func(c *calib.Calibration) { c.Outputs = 1 << 40 }},
 		{"taps", func(c *calib.Calibration) { c.Kernel.Taps = 3 }},
 		{"probe", func(c *calib.Calibration) { c.Probe.Field = nil }},
+		{"likeness", func(c *calib.Calibration) { c.Probe.Likeness = 0 }},
+		{"likeness", func(c *calib.Calibration) { c.Probe.Likeness = 1.1 }},
 		{"probe", func(c *calib.Calibration) { c.Probe.Field = make(calib.Field, len(c.Probe.Field)) }},
 	} {
 		bad := *good
@@ -232,8 +234,8 @@ func TestSenseless(t *testing.T) {
 func FuzzRead(f *testing.F) {
 	_, text := example(f)
 	f.Add(text)
-	f.Add([]byte("opu-calibration 1 00 2\n{}"))
-	f.Add([]byte("opu-calibration 1 44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a 2\n{}"))
+	f.Add([]byte("opu-calibration 2 00 2\n{}"))
+	f.Add([]byte("opu-calibration 2 44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a 2\n{}"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		c, err := calib.Read(bytes.NewReader(data))
 		if err != nil {

@@ -21,13 +21,13 @@ var ErrFile = errors.New("damaged or foreign calibration")
 
 // A calibration file is one line of text and a JSON object:
 //
-//	opu-calibration 1 <sha256 of the object, in hex> <its length in bytes>
+//	opu-calibration 2 <sha256 of the object, in hex> <its length in bytes>
 //	{"created": ...
 //
 // The number after the name is the version of the format.
 const (
 	magic   = "opu-calibration"
-	version = 1
+	version = 2
 
 	// maxFile bounds what Load reads: the probe's field of a million outputs in
 	// base64, ten times over.

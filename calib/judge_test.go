@@ -5,6 +5,7 @@ import (
 	"math"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/light-in-the-loop/opu/calib"
 	"github.com/light-in-the-loop/opu/camera"
@@ -53,6 +54,9 @@ func TestVerdicts(t *testing.T) {
 		{name: "fast drift", change: func(c *sim.Config) { c.PhaseDrift = 10 }, reason: "drift of the phase"},
 		{name: "medium that leaves", change: func(c *sim.Config) { c.Decorrelation = 2e9 }, reason: "loss of correlation"},
 		{name: "late by one", change: func(c *sim.Config) { c.FrameDelay = 1 }, reason: "each frame shows the pattern of 1 before it"},
+		{name: "slow camera, and the exposure makes room for its read-out", change: func(c *sim.Config) { c.Readout = 300 * time.Microsecond }},
+		{name: "camera too slow", change: func(c *sim.Config) { c.Readout = 900 * time.Microsecond }, reason: "lengthen the period"},
+		{name: "rho of 0.2", change: func(c *sim.Config) { c.Rho = 0.2 }, reason: "raise the reference beam"},
 		{name: "features in the dark", change: func(c *sim.Config) { c.IlluminationWaist = 0.45 }, options: many, reason: "dead inputs"},
 		{name: "small anchor", options: anchored(0.01), reason: "error of a frame's own phase"},
 	} {
@@ -75,6 +79,10 @@ func TestVerdicts(t *testing.T) {
 				// Jitter is no noise to a weak field.
 				if x.name == "hot" && check.Name == "SNR of a single feature" && check.Value < 15 {
 					t.Errorf("SNR of a single feature %.1f dB", check.Value)
+				}
+				// Nor does it, or any noise, pass for a change of the medium.
+				if x.reason == "" && check.Name == "health of the probe" && math.Abs(check.Value-1) > 0.03 {
+					t.Errorf("health %.3f on a medium that keeps still", check.Value)
 				}
 			}
 			switch {

@@ -327,7 +327,7 @@ func (l *learner) noiseAndScale(ctx context.Context) error {
 			"raise the laser's power, or use fewer features", t.noise)
 	}
 	l.cal.Scale = math.Sqrt(t.entry)
-	l.cal.Probe.Field = t.probe
+	l.cal.Probe.Field, l.cal.Probe.Likeness = t.probe, t.likeness
 	l.cal.Quality.SNR, l.cal.Quality.OneHot = t.snr, t.oneHot
 	l.cal.Quality.Linearity, l.cal.Quality.Repeatability = t.linearity, t.repeatability
 	return nil
@@ -375,12 +375,7 @@ func (d Drift) Phase() float64 { return cmplx.Phase(complex128(d.Factor)) }
 // Drift judges a new field of the probe.
 func (c *Calibration) Drift(now []complex64) Drift {
 	factor, correlation := compare(now, c.Probe.Field)
-	snr := math.Pow(10, c.Quality.Repeatability/10)
-	expected := 1 / math.Sqrt(1+1/snr) // one noisy field against a mean of many
-	return Drift{
-		Factor: complex64(factor),
-		Health: correlation / expected,
-	}
+	return Drift{Factor: complex64(factor), Health: correlation / c.Probe.Likeness}
 }
 
 // compare says by which factor field b comes nearest to a, and the modulus of their

@@ -2,6 +2,7 @@ package calib
 
 import (
 	"context"
+	"math/cmplx"
 	"math/rand/v2"
 
 	"github.com/light-in-the-loop/opu/camera"
@@ -12,6 +13,7 @@ import (
 // trial is what repeated and added patterns tell of a rig.
 type trial struct {
 	probe, dark  Field   // demodulated counts, the mean of several exposures
+	likeness     float64 // correlation of one exposure of the probe with the mean of others
 	noise, entry float64 // power of the noise of an exposure, and of an entry of B; counts squared
 
 	snr, oneHot, linearity, repeatability float64 // dB (Quality)
@@ -89,6 +91,11 @@ func (c *Calibration) trial(ctx context.Context, r *rig.Rig, layout *slm.Layout,
 	// stands beside a weak field.
 	dark, still := average(fields[0:first:first], 0, 2)
 	field, noise := average(fields[0:first:first], 1, 2)
+	probes := make([][]complex64, 0, quietFrames)
+	for k := 1; k < first; k += 2 {
+		probes = append(probes, fields[k])
+	}
+	steady, likeness := steadyMean(probes)
 	var pairPower, signal, sum, broken, single float64
 	for k := first; k < hot; k += each {
 		plus, minus, a, b := fields[k], fields[k+1], fields[k+2], fields[k+3]
@@ -107,7 +114,7 @@ func (c *Calibration) trial(ctx context.Context, r *rig.Rig, layout *slm.Layout,
 	}
 	n := float64(scalePairs * m)
 	return &trial{
-		probe: field, dark: dark, noise: noise,
+		probe: steady, dark: dark, likeness: likeness, noise: noise,
 		// Every feature differs between a vector and its complement.
 		entry:         (pairPower/n - 2*noise) / float64(layout.Features()),
 		snr:           decibel(max(signal/n-noise, 0) / noise),
@@ -115,6 +122,33 @@ func (c *Calibration) trial(ctx context.Context, r *rig.Rig, layout *slm.Layout,
 		linearity:     decibel(sum / broken),
 		repeatability: decibel(meanPower(field) / noise),
 	}, nil
+}
+
+// steadyMean is the mean of exposures of one pattern as it would be if the reference
+// beam had kept the phase of the first, and how one of them correlates with the mean of
+// the others: what the noise alone takes.
+func steadyMean(fields [][]complex64) (mean []complex64, correlation float64) {
+	mean = make([]complex64, len(fields[0]))
+	turned := make([][]complex64, len(fields))
+	for k, z := range fields {
+		factor, _ := compare(z, fields[0])
+		back := complex64(cmplx.Rect(1, -cmplx.Phase(factor)))
+		turned[k] = make([]complex64, len(z))
+		for i := range z {
+			turned[k][i] = z[i] * back
+			mean[i] += turned[k][i] / complex(float32(len(fields)), 0)
+		}
+	}
+	others := make([]complex64, len(mean))
+	share := complex(1/float32(len(fields)), 0)
+	for _, z := range turned {
+		for i := range z {
+			others[i] = mean[i] - z[i]*share
+		}
+		_, c := compare(z, others)
+		correlation += c / float64(len(fields))
+	}
+	return mean, min(correlation, 1)
 }
 
 // average is the mean of fields first, first+step, ... and the variance of one
