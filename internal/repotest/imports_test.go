@@ -30,6 +30,8 @@ var rules = []rule{
 		why: "a driver fills its interface; what is shown, and why, is not its business"},
 	{of: "slm", may: []string{"helpers"},
 		why: "an interface that drags an implementation along can have only one"},
+	{of: "camera/genapi", may: []string{"helpers"},
+		why: "a description is memory and XML: how the memory is reached, and that it is a camera's, is not its business"},
 	{of: "camera", may: []string{"helpers"},
 		why: "an interface that drags an implementation along can have only one"},
 	{of: "shifter/piezo", may: []string{"shifter", "helpers"},
