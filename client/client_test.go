@@ -48,6 +48,15 @@ func (r *ready) Project(_ context.Context, dst []complex64, x []int8) error {
 	return nil
 }
 
+func (r *ready) ProjectWindow(ctx context.Context, dst []complex64, x []int8, first, outputs int) error {
+	whole := make([]complex64, len(x)/r.inputs*r.outputs)
+	err := r.Project(ctx, whole, x)
+	for i := range len(x) / r.inputs {
+		copy(dst[i*outputs:(i+1)*outputs], whole[i*r.outputs+first:])
+	}
+	return err
+}
+
 func (r *ready) Intensity(ctx context.Context, dst []float32, x []int8) error {
 	y := make([]complex64, len(dst))
 	err := r.Project(ctx, y, x)

@@ -183,7 +183,17 @@ func (o *OPU) Calibration() *calib.Calibration { return o.cal }
 // none must be used. Errors: ErrInput, ErrMatrixLost, rig.ErrUnproven, the devices'
 // own, and the context's.
 func (o *OPU) Project(ctx context.Context, dst []complex64, x []int8) error {
-	m, n := o.Shape()
+	return o.ProjectWindow(ctx, dst, x, 0, o.cal.Outputs)
+}
+
+// ProjectWindow is Project for m of the outputs, from first on: dst has rows of m. They
+// are what Project would give of the same frames, to the last bit, and no others are
+// computed.
+func (o *OPU) ProjectWindow(ctx context.Context, dst []complex64, x []int8, first, m int) error {
+	outputs, n := o.Shape()
+	if first < 0 || m < 1 || first > outputs || m > outputs-first {
+		return fmt.Errorf("cannot project to %d outputs from %d on: there are %d: %w", m, first, outputs, ErrInput)
+	}
 	if len(x)%n != 0 {
 		return fmt.Errorf("cannot project %d entries: rows have %d: %w", len(x), n, ErrInput)
 	}
@@ -196,12 +206,13 @@ func (o *OPU) Project(ctx context.Context, dst []complex64, x []int8) error {
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	for first := 0; first < rows; {
-		taken, err := o.projectRun(ctx, dst[first*m:], x[first*n:])
+	o.plan.want(first, m)
+	for done := 0; done < rows; {
+		taken, err := o.projectRun(ctx, dst[done*m:], x[done*n:])
 		if err != nil {
 			return err
 		}
-		first += taken
+		done += taken
 	}
 	return nil
 }
@@ -216,7 +227,7 @@ func (o *OPU) projectRun(ctx context.Context, dst []complex64, x []int8) (rows i
 		}
 		o.combine(dst, o.judge())
 	} else {
-		clear(dst[:len(p.rows)*o.cal.Outputs])
+		clear(dst[:len(p.rows)*p.count])
 	}
 	o.count(func(s *Stats) {
 		s.Projections += uint64(len(p.rows))
@@ -270,10 +281,17 @@ func (o *OPU) expose(ctx context.Context) error {
 	return err
 }
 
-// read demodulates a frame and has it prove itself.
+// read demodulates what is needed of a frame and has it prove itself. Dst has room for
+// all that can be seen.
 func (o *OPU) read(dst []complex64, f *camera.Frame, bits uint64) (factor complex64, err error) {
-	if err := o.demodulator.Demodulate(dst, calib.Image(f)); err != nil || o.prover == nil {
-		return 0, err
+	p, img := &o.plan, calib.Image(f)
+	for _, w := range p.needed {
+		if err := o.demodulator.DemodulateWindow(dst[w.first:w.first+w.count], w.first, img); err != nil {
+			return 0, err
+		}
+	}
+	if o.prover == nil {
+		return 0, nil
 	}
 	return o.prover.Judge(dst, bits)
 }
@@ -300,7 +318,8 @@ func (o *OPU) factor(own complex64, drift calib.Drift) complex64 {
 // features is the all-off field; without an anchor that one has no phase of its own
 // and takes that of the other side.
 func (o *OPU) combine(dst []complex64, drift calib.Drift) {
-	m, p := o.cal.Outputs, &o.plan
+	p := &o.plan
+	m, first := p.count, p.first
 	scale := complex(float32(o.cal.Scale), 0)
 	for i, row := range p.rows {
 		y := dst[i*m : (i+1)*m]
@@ -320,6 +339,7 @@ func (o *OPU) combine(dst []complex64, drift calib.Drift) {
 		} else if minusFactor == 0 {
 			minusFactor = plusFactor
 		}
+		plus, minus = plus[first:first+m], minus[first:first+m]
 		a, b := 1/(o.factor(plusFactor, drift)*scale), 1/(o.factor(minusFactor, drift)*scale)
 		for j := range y {
 			y[j] = plus[j]*a - minus[j]*b

@@ -11,12 +11,18 @@ const none = -1
 // row says which exposures make a row.
 type row struct{ plus, minus int }
 
+// window is a run of outputs.
+type window struct{ first, count int }
+
 // plan is what one run shows for the rows at the head of a batch, with room for
 // its patterns and fields that is used again for every run.
 type plan struct {
 	layout  *slm.Layout
 	prover  *calib.Prover // may be nil
 	outputs int
+
+	window          // of the outputs that are wanted
+	needed []window // of those that are demodulated: them, and what the prover looks at
 
 	rows      []row
 	exposures int
@@ -57,6 +63,23 @@ func newPlan(l *slm.Layout, prover *calib.Prover, perRun, outputs int) plan {
 		p.offBits = prover.Dress(p.offPattern, nil, 1)
 	}
 	return p
+}
+
+// want sets the outputs that are wanted.
+func (p *plan) want(first, count int) {
+	p.window, p.needed = window{first, count}, p.needed[:0]
+	proof := 0
+	if p.prover != nil {
+		proof = p.prover.Outputs()
+	}
+	if first <= proof { // both at one go
+		p.needed = append(p.needed, window{0, max(proof, first+count)})
+		return
+	}
+	if proof > 0 {
+		p.needed = append(p.needed, window{0, proof})
+	}
+	p.needed = append(p.needed, p.window)
 }
 
 // field is that of exposure k.

@@ -78,13 +78,27 @@ func (d *Direct) Phases(dst []complex64, b Band) error {
 
 // Demodulate implements Demodulator.
 func (d *Direct) Demodulate(dst []complex64, img Image) error {
-	if err := img.fits(d.width, d.height, len(dst), d.outputs); err != nil {
+	if len(dst) != d.outputs {
+		return img.fits(d.width, d.height, len(dst), d.outputs)
+	}
+	return d.DemodulateWindow(dst, 0, img)
+}
+
+// DemodulateWindow is Demodulate for the outputs first, first+1, ... that dst has room
+// for. They are those of Demodulate to the last bit, and cost their share of the time.
+func (d *Direct) DemodulateWindow(dst []complex64, first int, img Image) error {
+	if first < 0 || first > d.outputs || len(dst) > d.outputs-first {
+		return fmt.Errorf("cannot demodulate %d outputs from %d on: there are %d: %w", len(dst), first, d.outputs, ErrOutputs)
+	}
+	if err := img.fits(d.width, d.height, d.outputs, d.outputs); err != nil {
 		return err
 	}
 	wide := img.bytesPerPixel() == 2
 	step := d.kernel.Stride * img.bytesPerPixel()
-	for pix := img.Pix; len(dst) > 0; {
-		row := dst[:min(d.columns, len(dst))]
+	for len(dst) > 0 {
+		line, column := first/d.columns, first%d.columns
+		row := dst[:min(d.columns-column, len(dst))]
+		pix := img.Pix[line*d.kernel.Stride*img.Stride+column*step:]
 		switch {
 		case d.kernel.Taps == 8 && !wide:
 			dot8Narrow(row, pix, img.Stride, step, (*[64]int64)(d.packed))
@@ -95,9 +109,7 @@ func (d *Direct) Demodulate(dst []complex64, img Image) error {
 		default:
 			dotWide(row, pix, img.Stride, step, d.packed, d.kernel.Taps)
 		}
-		if dst = dst[len(row):]; len(dst) > 0 {
-			pix = pix[img.Stride*d.kernel.Stride:]
-		}
+		dst, first = dst[len(row):], first+len(row)
 	}
 	return nil
 }

@@ -78,6 +78,11 @@ func TestDirectIsExact(t *testing.T) {
 					taps, k.Stride, img.Width, img.Height, img.BitDepth, i, got[i], want[i])
 			}
 		}
+		first := rnd.IntN(outputs + 1)
+		window := make([]complex64, rnd.IntN(outputs-first+1))
+		if err := d.DemodulateWindow(window, first, img); err != nil || !slices.Equal(window, want[first:first+len(window)]) {
+			t.Fatalf("outputs %d to %d of %d are not those of the whole (%v)", first, first+len(window), outputs, err)
+		}
 	}
 }
 
@@ -376,6 +381,11 @@ func TestDirectRefuses(t *testing.T) {
 	img := Image{Pix: make([]byte, 4096), Width: 64, Height: 64, Stride: 64, BitDepth: 8}
 	if err := d.Demodulate(make([]complex64, 224), img); !errors.Is(err, ErrOutputs) {
 		t.Errorf("short dst: %v", err)
+	}
+	for _, w := range []struct{ first, count int }{{-1, 1}, {0, 226}, {225, 1}, {226, 0}, {math.MaxInt, 1}} {
+		if err := d.DemodulateWindow(make([]complex64, w.count), w.first, img); !errors.Is(err, ErrOutputs) {
+			t.Errorf("%d outputs from %d on: %v", w.count, w.first, err)
+		}
 	}
 	img.Width = 63
 	if err := d.Demodulate(make([]complex64, 225), img); !errors.Is(err, ErrImage) {

@@ -64,7 +64,7 @@ func TestDevice(t *testing.T) {
 	y := make([]complex64, 64)
 	project := func(opu server.OPU) []complex64 {
 		t.Helper()
-		if err := opu.Project(t.Context(), y, []int8{1, 0, 0, -1, 0, 0, 1, 0, 0, 1}); err != nil {
+		if err := opu.ProjectWindow(t.Context(), y, []int8{1, 0, 0, -1, 0, 0, 1, 0, 0, 1}, 0, len(y)); err != nil {
 			t.Error(err)
 		}
 		return slices.Clone(y)

@@ -79,11 +79,11 @@ func (a *authority) pair(name string) tls.Certificate {
 // idle is an OPU that nobody asks for anything.
 type idle struct{}
 
-func (idle) Shape() (int, int)                                  { return 1, 1 }
-func (idle) Epoch() string                                      { return "b-idle" }
-func (idle) Stats() driver.Stats                                { return driver.Stats{} }
-func (idle) Project(context.Context, []complex64, []int8) error { return nil }
-func (idle) Intensity(context.Context, []float32, []int8) error { return nil }
+func (idle) Shape() (int, int)                                                  { return 1, 1 }
+func (idle) Epoch() string                                                      { return "b-idle" }
+func (idle) Stats() driver.Stats                                                { return driver.Stats{} }
+func (idle) ProjectWindow(context.Context, []complex64, []int8, int, int) error { return nil }
+func (idle) Intensity(context.Context, []float32, []int8) error                 { return nil }
 
 // All doors that a file can name, with TLS and certificates of clients.
 func TestDoors(t *testing.T) {

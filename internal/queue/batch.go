@@ -11,6 +11,7 @@ import (
 type batch struct {
 	do    func(context.Context) error // nil: rows
 	work  int
+	of    Window // the outputs that are computed
 	parts []part
 	x     []int8
 	y     []complex64 // a buffer of the queue's
@@ -25,11 +26,18 @@ type batch struct {
 // part is the rows of one request in a batch, or the end of the request.
 type part struct {
 	request     *request
-	first, rows int // of the request
-	y           []complex64
+	first, rows int         // of the request
+	y           []complex64 // rows of the batch's outputs
 	took        time.Duration
 	batch       *batch // whose buffer y is
 	err         error
+}
+
+// row is what the request wants of its row i in the part.
+func (p *part) row(i int) []complex64 {
+	r, of := p.request.of, p.batch.of
+	y := p.y[i*of.Count+r.First-of.First:]
+	return y[:r.Count:r.Count]
 }
 
 // Run serves the requests. It returns nil when the queue is closed and empty; when
@@ -84,13 +92,16 @@ func (q *Queue) next(ctx context.Context, x []int8, y []complex64) (b *batch, la
 	for _, r := range served {
 		p := part{request: r, first: r.next, rows: r.granted, batch: b}
 		if r.do == nil {
+			if b.of = b.of.with(r.of); len(b.parts) == 0 {
+				b.of = r.of
+			}
 			b.x = append(b.x, r.x[r.next*q.options.Inputs:(r.next+r.granted)*q.options.Inputs]...)
 		}
 		if r.next == 0 {
 			r.began = time.Now()
 		}
 		if r.dst != nil && len(served) == 1 {
-			b.dst = r.dst[r.next*q.options.Outputs : (r.next+r.granted)*q.options.Outputs]
+			b.dst = r.dst[r.next*r.of.Count : (r.next+r.granted)*r.of.Count]
 		}
 		r.next, r.granted, r.batch = r.next+r.granted, 0, b
 		b.parts = append(b.parts, p)
@@ -165,12 +176,12 @@ func (q *Queue) run(outer context.Context, b *batch) {
 		rows = 0
 		err = b.do(ctx)
 	case b.dst != nil:
-		err = q.options.Works[b.work](ctx, b.dst, b.x)
+		err = q.options.Works[b.work](ctx, b.dst, b.x, b.of)
 	default:
 		if b.y == nil {
 			b.y = make([]complex64, q.options.BatchRows*q.options.Outputs)
 		}
-		err = q.options.Works[b.work](ctx, b.y[:rows*q.options.Outputs], b.x)
+		err = q.options.Works[b.work](ctx, b.y[:rows*b.of.Count], b.x, b.of)
 	}
 	took := time.Since(start)
 	if err != nil && outer.Err() != nil {
@@ -193,7 +204,7 @@ func (q *Queue) run(outer context.Context, b *batch) {
 		r := p.request
 		r.batch = nil
 		if b.do == nil {
-			n := p.rows * q.options.Outputs
+			n := p.rows * b.of.Count
 			p.y, y = y[:n:n], y[n:]
 		}
 		if r.gone {

@@ -3,7 +3,7 @@
 //
 //	q, err := queue.New(queue.Options{Inputs: n, Outputs: m, BatchRows: 128, Works: []queue.Work{opu.Project}})
 //	go q.Run(ctx) // the one goroutine that uses the device
-//	timing, err := q.Project(ctx, client, 0, x, func(first int, y []complex64) { ... })
+//	timing, err := q.Project(ctx, client, 0, queue.Window{0, m}, x, func(row int, y []complex64) { ... })
 //
 // Clients take turns. A batch has an equal share of rows for each client that waits,
 // and what some leave over for the others: many small requests travel together, and a
@@ -30,9 +30,18 @@ var (
 	ErrInput  = errors.New("bad input")
 )
 
-// Work computes rows: x holds rows of inputs, dst as many rows of outputs. It ends
-// when ctx does, and is called by one goroutine, one call at a time.
-type Work func(ctx context.Context, dst []complex64, x []int8) error
+// Work computes rows: x holds rows of inputs, dst as many rows of the outputs in the
+// window. It ends when ctx does, and is called by one goroutine, one call at a time.
+type Work func(ctx context.Context, dst []complex64, x []int8, w Window) error
+
+// Window is a run of the outputs: Count of them, from First on.
+type Window struct{ First, Count int }
+
+// with is the smallest window that has both in it.
+func (w Window) with(v Window) Window {
+	first := min(w.First, v.First)
+	return Window{first, max(w.First+w.Count, v.First+v.Count) - first}
+}
 
 // Options say what is shared.
 type Options struct {
@@ -71,6 +80,7 @@ type request struct {
 	do   func(context.Context) error // nil: rows
 	work int
 	x    []int8
+	of   Window // the outputs that are wanted
 	rows int
 	next int         // the first row that no batch has
 	dst  []complex64 // of Into; nil: results are taken from buffers
@@ -132,41 +142,45 @@ type Timing struct {
 }
 
 // Project has work i done for the rows of x, whenever it is the client's turn. The
-// caller's goroutine gets the results through take, piece by piece in order: y holds
-// rows first, first+1, ..., and is valid during the call. No row but x's own is in it.
-// Client is any comparable value.
+// caller's goroutine gets the results through take, row by row in order: y holds the
+// outputs w of the row, and is valid during the call. Where all requests of a batch want
+// but a window of the outputs, no others are asked of the work. Client is any comparable
+// value.
 //
 // It blocks until all rows are done, the work fails, ctx ends (its cause is
 // returned), or the queue is closed. On an error take may have seen some rows, and
 // none must be used. x is not read after Project has returned.
-func (q *Queue) Project(ctx context.Context, client any, i int, x []int8, take func(first int, y []complex64)) (Timing, error) {
-	if err := q.check(i, x); err != nil {
+func (q *Queue) Project(ctx context.Context, client any, i int, w Window, x []int8, take func(row int, y []complex64)) (Timing, error) {
+	if err := q.check(i, w, x); err != nil {
 		return Timing{}, err
 	}
-	return q.serve(ctx, client, &request{work: i, x: x, rows: len(x) / q.options.Inputs}, take)
+	return q.serve(ctx, client, &request{work: i, of: w, x: x, rows: len(x) / q.options.Inputs}, take)
 }
 
 // Into is Project with the results in dst, which is as long as they are. Batches that are
 // for this request alone are computed there, without a copy. On an error dst must be left
 // to the garbage collector, unless the next thing that is done with it is another Into:
 // the device may write to it until it has noticed that nobody waits.
-func (q *Queue) Into(ctx context.Context, client any, i int, dst []complex64, x []int8) (Timing, error) {
-	if err := q.check(i, x); err != nil {
+func (q *Queue) Into(ctx context.Context, client any, i int, w Window, dst []complex64, x []int8) (Timing, error) {
+	if err := q.check(i, w, x); err != nil {
 		return Timing{}, err
 	}
-	r := &request{work: i, x: x, rows: len(x) / q.options.Inputs, dst: dst}
-	if len(dst) != r.rows*q.options.Outputs {
-		return Timing{}, fmt.Errorf("cannot queue %d rows for %d results: rows have %d: %w", r.rows, len(dst), q.options.Outputs, ErrInput)
+	r := &request{work: i, of: w, x: x, rows: len(x) / q.options.Inputs, dst: dst}
+	if len(dst) != r.rows*w.Count {
+		return Timing{}, fmt.Errorf("cannot queue %d rows for %d results: rows have %d: %w", r.rows, len(dst), w.Count, ErrInput)
 	}
-	return q.serve(ctx, client, r, func(first int, y []complex64) {
-		if to := dst[first*q.options.Outputs:]; &to[0] != &y[0] {
+	return q.serve(ctx, client, r, func(row int, y []complex64) {
+		if to := dst[row*w.Count:]; &to[0] != &y[0] {
 			copy(to, y)
 		}
 	})
 }
 
-// check says whether rows can be queued for work i.
-func (q *Queue) check(i int, x []int8) error {
+// check says whether rows can be queued for a window of the outputs of work i.
+func (q *Queue) check(i int, w Window, x []int8) error {
+	if m := q.options.Outputs; w.First < 0 || w.Count < 1 || w.First > m || w.Count > m-w.First {
+		return fmt.Errorf("cannot queue work for %d outputs from %d on: there are %d: %w", w.Count, w.First, m, ErrInput)
+	}
 	if i < 0 || i >= len(q.options.Works) || len(x)%q.options.Inputs != 0 {
 		return fmt.Errorf("cannot queue %d entries for work %d: rows have %d entries, and there are %d works: %w",
 			len(x), i, q.options.Inputs, len(q.options.Works), ErrInput)
@@ -175,7 +189,7 @@ func (q *Queue) check(i int, x []int8) error {
 }
 
 // serve sees a request through.
-func (q *Queue) serve(ctx context.Context, client any, r *request, take func(first int, y []complex64)) (Timing, error) {
+func (q *Queue) serve(ctx context.Context, client any, r *request, take func(row int, y []complex64)) (Timing, error) {
 	var timing Timing
 	if r.rows == 0 {
 		return timing, nil
@@ -192,7 +206,9 @@ func (q *Queue) serve(ctx context.Context, client any, r *request, take func(fir
 		}
 		timing.Device += p.took
 		timing.Batches++
-		take(p.first, p.y)
+		for i := range p.rows {
+			take(p.first+i, p.row(i))
+		}
 		q.release(p.batch)
 		taken += p.rows
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -19,17 +20,18 @@ const inputs, outputs = 5, 3
 // A device that takes a millisecond a row, and writes down what it was asked.
 type device struct {
 	batches [][]int8
+	windows []queue.Window
 	fail    error
 	inUse   bool
 }
 
-func (d *device) project(ctx context.Context, dst []complex64, x []int8) error {
+func (d *device) project(ctx context.Context, dst []complex64, x []int8, w queue.Window) error {
 	if d.inUse {
 		panic("two calls at once")
 	}
 	d.inUse = true
 	defer func() { d.inUse = false }()
-	d.batches = append(d.batches, slices.Clone(x))
+	d.batches, d.windows = append(d.batches, slices.Clone(x)), append(d.windows, w)
 	for i := range dst { // what an interrupted call leaves
 		dst[i] = -1
 	}
@@ -41,19 +43,22 @@ func (d *device) project(ctx context.Context, dst []complex64, x []int8) error {
 	if d.fail != nil {
 		return d.fail
 	}
-	compute(dst, x)
+	compute(dst, x, w)
 	return nil
 }
 
+// all is the window of all outputs.
+var all = queue.Window{First: 0, Count: outputs}
+
 // compute makes rows that depend on all of x's row and on nothing else.
-func compute(dst []complex64, x []int8) {
+func compute(dst []complex64, x []int8, w queue.Window) {
 	for r := range len(x) / inputs {
-		for j := range outputs {
+		for j := range w.Count {
 			var sum complex64
 			for i, v := range x[r*inputs : (r+1)*inputs] {
-				sum = sum*3 + complex(float32(v), float32(i*j))
+				sum = sum*3 + complex(float32(v), float32(i*(w.First+j)))
 			}
-			dst[r*outputs+j] = sum
+			dst[r*w.Count+j] = sum
 		}
 	}
 }
@@ -80,9 +85,9 @@ func start(t *testing.T, o queue.Options) *queue.Queue {
 // project collects the result of x.
 func project(ctx context.Context, q *queue.Queue, client any, work int, x []int8) ([]complex64, queue.Timing, error) {
 	var y []complex64
-	timing, err := q.Project(ctx, client, work, x, func(first int, piece []complex64) {
-		if first*outputs != len(y) {
-			panic(fmt.Sprintf("rows from %d came after %d entries", first, len(y)))
+	timing, err := q.Project(ctx, client, work, all, x, func(row int, piece []complex64) {
+		if row*outputs != len(y) {
+			panic(fmt.Sprintf("row %d came after %d entries", row, len(y)))
 		}
 		y = append(y, piece...)
 	})
@@ -92,7 +97,7 @@ func project(ctx context.Context, q *queue.Queue, client any, work int, x []int8
 // into is project with Into.
 func into(ctx context.Context, q *queue.Queue, client any, work int, x []int8) ([]complex64, queue.Timing, error) {
 	y := make([]complex64, len(x)/inputs*outputs)
-	timing, err := q.Into(ctx, client, work, y, x)
+	timing, err := q.Into(ctx, client, work, all, y, x)
 	return y, timing, err
 }
 
@@ -107,7 +112,7 @@ func randomRows(seed uint64, rows int) []int8 {
 
 func want(x []int8) []complex64 {
 	y := make([]complex64, len(x)/inputs*outputs)
-	compute(y, x)
+	compute(y, x, all)
 	return y
 }
 
@@ -218,7 +223,7 @@ func TestFair(t *testing.T) {
 			var wg sync.WaitGroup
 			for client := range clients {
 				wg.Go(func() {
-					q.Project(ctx, client, 0, randomRows(1, 100000), func(_ int, y []complex64) { got[client] += len(y) / outputs })
+					q.Project(ctx, client, 0, all, randomRows(1, 100000), func(_ int, y []complex64) { got[client] += len(y) / outputs })
 				})
 			}
 			wg.Wait()
@@ -361,14 +366,14 @@ func TestResultsStayWhileTaken(t *testing.T) {
 		d := new(device)
 		q := start(t, queue.Options{BatchRows: 4, Works: []queue.Work{d.project}})
 		x := randomRows(1, 4)
-		_, err := q.Project(t.Context(), "slow", 0, x, func(_ int, y []complex64) {
+		_, err := q.Project(t.Context(), "slow", 0, all, x, func(row int, y []complex64) {
 			for k := range 5 {
 				other := randomRows(uint64(k+2), 10)
 				if got, _, err := project(t.Context(), q, "other", 0, other); err != nil || !slices.Equal(got, want(other)) {
 					t.Errorf("while results are looked at, others get %v", err)
 				}
 			}
-			if !slices.Equal(y, want(x)) {
+			if !slices.Equal(y, want(x)[row*outputs:(row+1)*outputs]) {
 				t.Error("the results changed while they were looked at")
 			}
 		})
@@ -384,9 +389,9 @@ func TestInto(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := new(device)
 		var last []complex64 // where the device was told to write
-		q := start(t, queue.Options{BatchRows: 4, Works: []queue.Work{func(ctx context.Context, dst []complex64, x []int8) error {
+		q := start(t, queue.Options{BatchRows: 4, Works: []queue.Work{func(ctx context.Context, dst []complex64, x []int8, w queue.Window) error {
 			last = dst
-			return d.project(ctx, dst, x)
+			return d.project(ctx, dst, x, w)
 		}}})
 		x := randomRows(1, 10)
 		y, timing, err := into(t.Context(), q, 1, 0, x)
@@ -408,9 +413,48 @@ func TestInto(t *testing.T) {
 		if _, _, err := into(ctx, q, 1, 0, x); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("too short a time: %v", err)
 		}
-		if _, err := q.Into(t.Context(), 1, 0, make([]complex64, 5), x); !errors.Is(err, queue.ErrInput) {
+		if _, err := q.Into(t.Context(), 1, 0, all, make([]complex64, 5), x); !errors.Is(err, queue.ErrInput) {
 			t.Errorf("10 rows into 5 results: %v", err)
 		}
+	})
+}
+
+// Each gets the outputs that it wants, whoever shares the batch; and the work is asked for
+// no others than somebody in the batch wants.
+func TestWindows(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := new(device)
+		q := start(t, queue.Options{BatchRows: 8, Works: []queue.Work{d.project}})
+		var wg sync.WaitGroup
+		ask := func(client int, w queue.Window) {
+			x := randomRows(uint64(client), 3)
+			expected := make([]complex64, 3*w.Count)
+			compute(expected, x, w)
+			wg.Go(func() {
+				y := make([]complex64, len(expected))
+				var err error
+				if client%2 == 0 {
+					_, err = q.Into(t.Context(), client, 0, w, y, x)
+				} else {
+					_, err = q.Project(t.Context(), client, 0, w, x, func(row int, z []complex64) { copy(y[row*w.Count:], z) })
+				}
+				if err != nil || !slices.Equal(y, expected) {
+					t.Errorf("client %d wants %+v and gets %v, want %v (%v)", client, w, y, expected, err)
+				}
+			})
+			synctest.Wait() // the first is under way, the others come together
+		}
+		ask(0, queue.Window{First: 1, Count: 1})
+		ask(1, queue.Window{First: 2, Count: 1})
+		ask(2, queue.Window{First: 1, Count: 2})
+		wg.Wait()
+		if want := []queue.Window{{First: 1, Count: 1}, {First: 1, Count: 2}}; !slices.Equal(d.windows, want) {
+			t.Errorf("the work was asked for %+v, want %+v", d.windows, want)
+		}
+		for client, w := range []queue.Window{{First: 0, Count: 1}, {First: 2, Count: 1}, {First: 0, Count: 3}, {First: 1, Count: 1}} {
+			ask(client, w)
+		}
+		wg.Wait()
 	})
 }
 
@@ -418,8 +462,8 @@ func TestInto(t *testing.T) {
 func TestWorksAndDo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := new(device)
-		negative := func(ctx context.Context, dst []complex64, x []int8) error {
-			err := d.project(ctx, dst, x)
+		negative := func(ctx context.Context, dst []complex64, x []int8, w queue.Window) error {
+			err := d.project(ctx, dst, x, w)
 			for i := range dst {
 				dst[i] = -dst[i]
 			}
@@ -470,6 +514,11 @@ func TestBadInput(t *testing.T) {
 	}{{0, inputs + 1}, {1, inputs}, {-1, inputs}} {
 		if _, _, err := project(t.Context(), q, 1, c.work, make([]int8, c.entries)); !errors.Is(err, queue.ErrInput) {
 			t.Errorf("%+v: %v, want ErrInput", c, err)
+		}
+	}
+	for _, w := range []queue.Window{{}, {First: -1, Count: 1}, {First: 0, Count: outputs + 1}, {First: outputs, Count: 1}, {First: math.MaxInt, Count: math.MaxInt}} {
+		if _, err := q.Into(t.Context(), 1, 0, w, nil, nil); !errors.Is(err, queue.ErrInput) {
+			t.Errorf("%+v of %d outputs: %v, want ErrInput", w, outputs, err)
 		}
 	}
 	if y, _, err := project(t.Context(), q, 1, 0, nil); err != nil || len(y) != 0 {

@@ -24,7 +24,7 @@ func (r ready) Shape() (int, int)   { return r.outputs, r.inputs }
 func (r ready) Epoch() string       { return "b-ready" }
 func (r ready) Stats() driver.Stats { return driver.Stats{} }
 
-func (r ready) Project(context.Context, []complex64, []int8) error { return nil }
+func (r ready) ProjectWindow(context.Context, []complex64, []int8, int, int) error { return nil }
 
 func (r ready) Intensity(context.Context, []float32, []int8) error {
 	return errors.New("not asked for")
@@ -67,7 +67,9 @@ func doors(b *testing.B, opu server.OPU, batches []int) {
 			open func(b *testing.B) (project func() error)
 		}{
 			{"raw", func(b *testing.B) func() error { return rawCopy(b, len(x), 8*len(y)) }},
-			{"process", func(b *testing.B) func() error { return func() error { return opu.Project(b.Context(), y, x) } }},
+			{"process", func(b *testing.B) func() error {
+				return func() error { return opu.ProjectWindow(b.Context(), y, x, 0, m) }
+			}},
 			{"unix", func(b *testing.B) func() error { return remote(b, h.path, client.Options{}, y, x) }},
 			{"tcp", func(b *testing.B) func() error {
 				return remote(b, h.tcp.url, client.Options{Token: token}, y, x)

@@ -41,14 +41,14 @@ func (f *fake) Stats() driver.Stats {
 	return driver.Stats{Projections: f.rows.Load(), Health: 0.99}
 }
 
-func (f *fake) Project(ctx context.Context, dst []complex64, x []int8) error {
+func (f *fake) ProjectWindow(ctx context.Context, dst []complex64, x []int8, first, count int) error {
 	if f.project != nil {
 		if err := f.project(ctx); err != nil {
 			return err
 		}
 	}
 	for r := range len(x) / inputs {
-		copy(dst[r*outputs:], fakeRow(x[r*inputs:(r+1)*inputs]))
+		copy(dst[r*count:(r+1)*count], fakeRow(x[r*inputs : (r+1)*inputs])[first:])
 		f.rows.Add(1)
 	}
 	return nil

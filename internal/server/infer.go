@@ -13,6 +13,7 @@ import (
 
 	"github.com/light-in-the-loop/opu/driver"
 	"github.com/light-in-the-loop/opu/internal/oip"
+	"github.com/light-in-the-loop/opu/internal/queue"
 )
 
 var (
@@ -59,24 +60,22 @@ type projection struct {
 	datatype string
 	binary   bool // the output
 
-	first, count int // the outputs that are wanted
-	repeat       int // exposures of each row
-	lease        string
-	timeout      time.Duration
+	outputs queue.Window // that are wanted
+	repeat  int          // exposures of each row
+	lease   string
+	timeout time.Duration
 
 	in, out *window // of shared memory; nil: tensors are in messages
 }
 
 // rowBytes is the size of a row of the result.
-func (j *projection) rowBytes() int { return 4 * j.model.width * j.count }
+func (j *projection) rowBytes() int { return 4 * j.model.width * j.outputs.Count }
 
 // direct says whether results go to shared memory as they come, without being kept.
 func (j *projection) direct() bool { return j.out != nil && j.repeat == 1 && j.model.width == 2 }
 
 // plain says whether the body of the response is what the device gives.
-func (j *projection) plain(outputs int) bool {
-	return j.out == nil && j.repeat == 1 && j.model.width == 2 && j.model.work == workProject && j.count == outputs
-}
+func (j *projection) plain() bool { return j.out == nil && j.repeat == 1 && j.model.width == 2 }
 
 // infer is POST /v2/models/NAME/infer.
 func (s *Server) infer(w http.ResponseWriter, r *http.Request) (err error) {
@@ -190,13 +189,13 @@ func (s *Server) compute(ctx context.Context, a ask) (done *result, err error) {
 	}
 	return &result{oip.Response{
 		Model: m.name, Version: matrix.version, ID: request.ID, Parameters: s.facts(matrix, t),
-		Name: "y", Shape: append([]int{j.rows}, m.outputShape(j.count)...), Shared: j.out != nil, Binary: j.binary, Data: y,
+		Name: "y", Shape: append([]int{j.rows}, m.outputShape(j.outputs.Count)...), Shared: j.out != nil, Binary: j.binary, Data: y,
 	}, buffer, a.hold, s}, nil
 }
 
 // agree checks a request against the model, and its sizes against the limits.
 func (s *Server) agree(p *peer, m *model, request *oip.Request) (*projection, error) {
-	j := &projection{peer: p, model: m, request: request, planes: 1, datatype: oip.Int8, binary: request.Binary, count: s.outputs, repeat: 1}
+	j := &projection{peer: p, model: m, request: request, planes: 1, datatype: oip.Int8, binary: request.Binary, repeat: 1}
 	name, datatype, shape := s.input(m)
 	width := shape[len(shape)-1] // of a row, or of one plane of it
 	bad := func(format string, args ...any) error {
@@ -260,7 +259,7 @@ const mostRepeats = 1024
 // parameters reads those of the request (section 14.3). One that is not known is
 // refused: what it would have changed would be wrong.
 func (s *Server) parameters(j *projection) error {
-	j.first, j.count = 0, -1
+	first, count := 0, -1
 	for name, value := range j.request.Parameters {
 		number := func(least, most int) (int, error) {
 			n, err := oip.Int(value)
@@ -272,9 +271,9 @@ func (s *Server) parameters(j *projection) error {
 		var err error
 		switch {
 		case name == "row_start":
-			j.first, err = number(0, s.outputs-1)
+			first, err = number(0, s.outputs-1)
 		case name == "row_count":
-			j.count, err = number(1, s.outputs)
+			count, err = number(1, s.outputs)
 		case name == "repeat":
 			j.repeat, err = number(1, mostRepeats)
 		case name == "timeout":
@@ -295,12 +294,13 @@ func (s *Server) parameters(j *projection) error {
 			return err
 		}
 	}
-	if j.count < 0 {
-		j.count = s.outputs - j.first
+	if count < 0 {
+		count = s.outputs - first
 	}
-	if j.first+j.count > s.outputs {
-		return fmt.Errorf("cannot return outputs %d to %d: there are %d: %w", j.first, j.first+j.count-1, s.outputs, oip.ErrRequest)
+	if first+count > s.outputs {
+		return fmt.Errorf("cannot return outputs %d to %d: there are %d: %w", first, first+count-1, s.outputs, oip.ErrRequest)
 	}
+	j.outputs = queue.Window{First: first, Count: count}
 	return nil
 }
 
@@ -362,39 +362,35 @@ func (s *Server) projectOn(ctx context.Context, matrix *live, j *projection, x [
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	defer context.AfterFunc(matrix.ctx, func() { cancel(errReplaced) })()
-	if y := oip.BytesComplex(body); y != nil && j.plain(s.outputs) {
-		timing, err := s.queue.Into(ctx, j.peer, j.model.work, y, x)
+	if y := oip.BytesComplex(body); y != nil && j.plain() {
+		timing, err := s.queue.Into(ctx, j.peer, j.model.work, j.outputs, y, x)
 		t.add(timing)
 		t.rows = j.rows
 		return err
 	}
-	m, n := s.outputs, j.rowBytes()
+	n := j.rowBytes()
 	exposure := body
 	if j.repeat > 1 {
 		exposure = make([]byte, n)
 		clear(body)
 	}
 	for range j.repeat {
-		timing, err := s.queue.Project(ctx, j.peer, j.model.work, x, func(first int, y []complex64) {
+		timing, err := s.queue.Project(ctx, j.peer, j.model.work, j.outputs, x, func(r int, y []complex64) {
 			start := time.Now()
-			for i := range len(y) / m {
-				wanted := y[i*m+j.first : i*m+j.first+j.count]
-				if j.direct() {
-					if err := j.out.WriteAt(oip.ComplexBytes(wanted), int64(first+i)*int64(n)); err != nil {
-						cancel(err)
-						return
-					}
-					continue
+			defer func() { t.output += time.Since(start) }()
+			if j.direct() {
+				if err := j.out.WriteAt(oip.ComplexBytes(y), int64(r)*int64(n)); err != nil {
+					cancel(err)
 				}
-				row := body[(first+i)*n : (first+i+1)*n]
-				if j.repeat == 1 {
-					j.model.encode(row, wanted)
-				} else {
-					j.model.encode(exposure, wanted)
-					accumulate(row, exposure, 1/float32(j.repeat))
-				}
+				return
 			}
-			t.output += time.Since(start)
+			row := body[r*n : (r+1)*n]
+			if j.repeat == 1 {
+				j.model.encode(row, y)
+			} else {
+				j.model.encode(exposure, y)
+				accumulate(row, exposure, 1/float32(j.repeat))
+			}
 		})
 		if err == nil {
 			err = context.Cause(ctx) // the last row could not be written

@@ -49,6 +49,14 @@ func TestDoorsAgree(t *testing.T) {
 			if !slices.Equal(got, c.want) || !slices.Equal(shape, c.shape) {
 				t.Errorf("%s: got shape %v, want %v, or other numbers than the driver's", c.model, shape, c.shape)
 			}
+			row := len(c.want) / c.shape[0]
+			each := row / outputs // numbers of an output
+			got, _ = door.infer(c.model, c.x, `,"row_start":7,"row_count":20`)
+			for r := range c.shape[0] {
+				if want := c.want[r*row+7*each:][:20*each]; len(got) != c.shape[0]*20*each || !slices.Equal(got[r*20*each:][:20*each], want) {
+					t.Errorf("%s: outputs 7 to 27 of row %d are not those of all", c.model, r)
+				}
+			}
 		}
 	}
 }

@@ -28,8 +28,8 @@ type other struct {
 
 func (o *other) Epoch() string { return o.epoch }
 
-func (o *other) Project(ctx context.Context, dst []complex64, x []int8) error {
-	err := o.fake.Project(ctx, dst, x)
+func (o *other) ProjectWindow(ctx context.Context, dst []complex64, x []int8, first, count int) error {
+	err := o.fake.ProjectWindow(ctx, dst, x, first, count)
 	for i := range dst {
 		dst[i] *= o.scale
 	}

@@ -81,11 +81,11 @@ func TestConnectionsAreLimited(t *testing.T) {
 // still is an OPU that nobody asks for anything.
 type still struct{}
 
-func (still) Shape() (int, int)                                  { return 2, 10 }
-func (still) Epoch() string                                      { return "b-still" }
-func (still) Stats() driver.Stats                                { return driver.Stats{} }
-func (still) Project(context.Context, []complex64, []int8) error { return nil }
-func (still) Intensity(context.Context, []float32, []int8) error { return nil }
+func (still) Shape() (int, int)                                                  { return 2, 10 }
+func (still) Epoch() string                                                      { return "b-still" }
+func (still) Stats() driver.Stats                                                { return driver.Stats{} }
+func (still) ProjectWindow(context.Context, []complex64, []int8, int, int) error { return nil }
+func (still) Intensity(context.Context, []float32, []int8) error                 { return nil }
 
 // Whoever sends a header, or a body, too slowly is not waited for, and others go on.
 func TestSlowRequests(t *testing.T) {

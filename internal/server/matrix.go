@@ -11,13 +11,14 @@ import (
 
 	"github.com/light-in-the-loop/opu/calib"
 	"github.com/light-in-the-loop/opu/driver"
+	"github.com/light-in-the-loop/opu/internal/queue"
 )
 
 // OPU is what projects; *driver.OPU is one.
 type OPU interface {
 	Shape() (outputs, inputs int)
 	Epoch() string
-	Project(ctx context.Context, dst []complex64, x []int8) error
+	ProjectWindow(ctx context.Context, dst []complex64, x []int8, first, outputs int) error
 	Intensity(ctx context.Context, dst []float32, x []int8) error
 	Stats() driver.Stats
 }
@@ -97,16 +98,17 @@ func (m *live) check(version string) error {
 }
 
 // workProject is a work of the queue on the matrix of the moment.
-func (s *Server) workProject(ctx context.Context, dst []complex64, x []int8) error {
+func (s *Server) workProject(ctx context.Context, dst []complex64, x []int8, w queue.Window) error {
 	m, err := s.served()
 	if err != nil {
 		return err
 	}
-	return m.OPU.Project(ctx, dst, x)
+	return m.OPU.ProjectWindow(ctx, dst, x, w.First, w.Count)
 }
 
-// workIntensity is one as well; it is called by one goroutine.
-func (s *Server) workIntensity(ctx context.Context, dst []complex64, x []int8) error {
+// workIntensity is one as well; it is called by one goroutine. Looking at a pixel costs
+// so little that all outputs are measured.
+func (s *Server) workIntensity(ctx context.Context, dst []complex64, x []int8, w queue.Window) error {
 	m, err := s.served()
 	if err != nil {
 		return err
@@ -114,12 +116,15 @@ func (s *Server) workIntensity(ctx context.Context, dst []complex64, x []int8) e
 	if s.light == nil {
 		s.light = make([]float32, s.o.Limits.BatchRows*s.outputs)
 	}
-	light := s.light[:len(dst)]
+	rows := len(x) / s.inputs
+	light := s.light[:rows*s.outputs]
 	if err := m.OPU.Intensity(ctx, light, x); err != nil {
 		return err
 	}
-	for i, v := range light {
-		dst[i] = complex(v, 0)
+	for i := range rows {
+		for j, v := range light[i*s.outputs+w.First:][:w.Count] {
+			dst[i*w.Count+j] = complex(v, 0)
+		}
 	}
 	return nil
 }
