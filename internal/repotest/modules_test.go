@@ -17,6 +17,7 @@ var reasons = map[string]string{
 	"github.com/schollz/progressbar/v3":  "opuctl: a progress bar with time left on every terminal",
 	"github.com/spf13/cobra":             "opuctl: commands, flags, help and completion as users know them",
 	"go.bug.st/serial":                   "phase shifters and lasers on serial ports, on every system",
+	"golang.org/x/image":                 "tests: that the TIFF files of grab are read by others",
 	"golang.org/x/sys":                   "raw HID nodes, events of devices and what else the kernel offers",
 	"golang.org/x/term":                  "opuctl: whether a stream is a terminal, on every system",
 	"google.golang.org/protobuf":         "the wire format of protocol buffers, for ONNX files and gRPC",

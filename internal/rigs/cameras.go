@@ -98,7 +98,22 @@ func openSimulatedCamera(ctx context.Context, preset string) (camera.Device, err
 	if err := b.DMD().Play(ctx, slm.Run{Order: []int{0}}); err != nil {
 		return nil, err
 	}
-	return b.Camera(), nil
+	return warm(ctx, b.Camera())
+}
+
+// warm takes a frame, since what the medium does to a pattern is found out with the first.
+func warm(ctx context.Context, cam camera.Device) (camera.Device, error) {
+	err := cam.Arm(ctx, camera.Run{Frames: 1, Free: true})
+	if err == nil {
+		_, err = cam.Wait(ctx, make([]camera.Frame, 1))
+	}
+	if _, stopErr := cam.Stop(ctx); err == nil {
+		err = stopErr
+	}
+	if err != nil {
+		return nil, errors.Join(err, cam.Close())
+	}
+	return cam, nil
 }
 
 func listSimulatedCameras(context.Context) (found []FoundCamera, err error) {
