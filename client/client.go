@@ -9,8 +9,8 @@
 // that the options name. When the daemon comes back with another, every call fails
 // with ErrOtherMatrix; what was learnt on one matrix is worth nothing on the next.
 //
-// A daemon that is busy, restarting or calibrating is waited for, as long as
-// Options.Patience says and the context allows.
+// A daemon that is busy or restarting is waited for, as long as Options.Patience says and
+// the context allows; one that says it is calibrating, until it is done.
 //
 // A Daemon is the way to what is not projecting: status, jobs, leases (/opu/v1).
 package client
@@ -35,6 +35,7 @@ var (
 	ErrUnauthorised = errors.New("not let in")               // the token is missing or wrong
 	ErrUnavailable  = errors.New("the OPU is not available") // now, and for as long as Patience
 	ErrBusy         = errors.New("the OPU is busy")          // with others, or leased to one; ErrUnavailable as well
+	ErrCalibrating  = errors.New("the OPU is calibrating")   // for the first time; ErrUnavailable as well
 	ErrNotHere      = errors.New("not possible on this rig")
 	ErrProtocol     = errors.New("the server answered nonsense")
 )
@@ -51,11 +52,13 @@ type Options struct {
 	Inputs, Outputs int
 
 	// Patience is how long a daemon that cannot be reached or is busy is waited for.
-	// 0 means half a minute, below 0 not at all.
+	// 0 means half a minute, below 0 not at all. While it calibrates, and says so, that
+	// time does not begin.
 	Patience time.Duration
 
-	// Waiting, if there is one, is told when the client begins to wait, and why. It may
-	// be called from several goroutines.
+	// Waiting, if there is one, is told when the client begins to wait, and why, and when
+	// that changes: for a calibration (ErrCalibrating), at each of its stages. It may be
+	// called from several goroutines.
 	Waiting func(why error)
 
 	// Transport reaches the daemon instead of one made for the address: for TLS with

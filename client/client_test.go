@@ -4,13 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"net"
+	"net/http"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/light-in-the-loop/opu/client"
@@ -313,6 +316,63 @@ func TestImpatience(t *testing.T) {
 	_, err := client.Dial(ctx, filepath.Join(t.TempDir(), "opud.sock"), client.Options{Patience: time.Hour})
 	if !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, net.ErrClosed) {
 		t.Errorf("got %v, want the context's error", err)
+	}
+}
+
+// calibrates is a daemon that calibrates for a while, and then has no matrix or one.
+type calibrates struct {
+	until time.Time
+	then  string // code; empty: it is ready
+}
+
+func (c calibrates) RoundTrip(*http.Request) (*http.Response, error) {
+	body, code := `{"live":true}`, ""
+	if left := time.Until(c.until); left > 0 {
+		body, code = fmt.Sprintf(`{"error":"being calibrated (stage %d)","code":"calibrating"}`, int(left/time.Minute)), "calibrating"
+	} else if c.then != "" {
+		body, code = `{"error":"the last one was refused","code":"`+c.then+`"}`, c.then
+	}
+	r := &http.Response{StatusCode: 200, Body: io.NopCloser(strings.NewReader(body)), Header: http.Header{}}
+	if code != "" {
+		r.StatusCode = 503
+	}
+	return r, nil
+}
+
+// A daemon that calibrates, and says so, is waited for until it is done, however short
+// patience is, and each stage is told once. One that ends without a matrix is waited for
+// no longer than others, and without patience nobody is.
+func TestCalibrationIsWaitedFor(t *testing.T) {
+	for _, c := range []struct {
+		name     string
+		patience time.Duration
+		then     string
+		want     error
+		took     time.Duration // at least, and no more than a second over
+		told     int
+	}{
+		{"well", 10 * time.Second, "", nil, 5 * time.Minute, 6},
+		{"refused", 10 * time.Second, "no_matrix", client.ErrUnavailable, 5*time.Minute + 8*time.Second, 7},
+		{"impatient", -1, "", client.ErrCalibrating, 0, 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				began := time.Now()
+				var told []string
+				d, err := client.Connect("http://opu:8000", client.Options{
+					Patience: c.patience, Transport: calibrates{began.Add(5 * time.Minute), c.then},
+					Waiting: func(why error) { told = append(told, why.Error()) },
+				})
+				if err != nil {
+					t.Fatal(err)
+				}
+				err = d.Call(t.Context(), "GET", "/v2/models/opu", nil, nil)
+				took := time.Since(began)
+				if !errors.Is(err, c.want) || took < c.took || took > c.took+3*time.Second || len(told) != c.told {
+					t.Errorf("%v after %v, want %v after %v; told %q, want %d", err, took, c.want, c.took, told, c.told)
+				}
+			})
+		})
 	}
 }
 

@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -29,6 +30,8 @@ func refused(r *http.Response) error {
 	switch {
 	case v.Code == "other_matrix" || v.Code == "matrix_lost":
 		kind = ErrOtherMatrix
+	case v.Code == "calibrating":
+		return &unavailable{fmt.Errorf("the server says: %s: %w", v.Error, ErrCalibrating)}
 	case v.Code == "busy" || v.Code == "leased":
 		return &unavailable{fmt.Errorf("the server says: %s: %w", v.Error, ErrBusy)}
 	case r.StatusCode == http.StatusServiceUnavailable, r.StatusCode == http.StatusBadGateway, r.StatusCode == http.StatusGatewayTimeout:
@@ -54,16 +57,21 @@ const (
 // patiently tries until it works, fails for good, or patience ends.
 func (d *Daemon) patiently(ctx context.Context, try func() error) error {
 	deadline := time.Now().Add(d.o.Patience)
+	why := ""
 	for pause := firstPause; ; pause = min(2*pause, lastPause) {
 		err := try()
 		passing, ok := err.(*unavailable)
 		if !ok {
 			return err
 		}
+		if d.o.Patience > 0 && errors.Is(passing, ErrCalibrating) {
+			deadline = time.Now().Add(max(d.o.Patience, pause))
+		}
 		if time.Now().Add(pause).After(deadline) {
 			return passing
 		}
-		if pause == firstPause && d.o.Waiting != nil {
+		if now := passing.Error(); now != why && d.o.Waiting != nil {
+			why = now
 			d.o.Waiting(passing)
 		}
 		select {

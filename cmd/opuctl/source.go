@@ -59,7 +59,7 @@ func (s *sourceFlags) register(c *cobra.Command) {
 	s.remote.register(c)
 	c.Flags().Lookup("url").Usage += "; or a stack's `file` (stack.json), for several OPUs as one"
 	c.Flags().StringVar(&s.model, "model", "opu", "base `name` of the daemon's models")
-	c.Flags().DurationVar(&s.patience, "patience", 30*time.Second, "how long a daemon that is busy, or goes away, is waited for")
+	c.Flags().DurationVar(&s.patience, "patience", 30*time.Second, "how long a daemon that is busy, or goes away, is waited for; one that calibrates is, until it is done")
 }
 
 // check refuses flags that do not go together; local are more that mean nothing to a
@@ -134,6 +134,10 @@ func (s *sourceFlags) served(ctx context.Context, stderr io.Writer, n need, p *p
 	o.Waiting = func(why error) {
 		mu.Lock()
 		defer mu.Unlock()
+		if errors.Is(why, client.ErrCalibrating) {
+			p.line("waiting: %v", why)
+			return
+		}
 		p.line("waiting for up to %v: %v", s.patience, why)
 	}
 	type remote interface {

@@ -48,6 +48,7 @@ type live struct {
 var (
 	errReplaced = errors.New("another matrix is served now")
 	errNoMatrix = errors.New("no matrix yet")
+	errAtWork   = fmt.Errorf("wait for it: %w", errNoMatrix)
 )
 
 // matrixVersion is the version of models of an epoch's matrix. Clients need decimal
@@ -80,7 +81,7 @@ func (s *Server) served() (*live, error) {
 		return m, nil
 	}
 	if j := s.jobs.running(kindCalibration); j != nil {
-		return nil, fmt.Errorf("cannot project yet: the OPU is being calibrated (%s): %w", j.Stage, errNoMatrix)
+		return nil, fmt.Errorf("cannot project yet: the OPU is being calibrated (%s): %w", j.Stage, errAtWork)
 	}
 	if why := s.jobs.lastError(kindCalibration); why != "" {
 		return nil, fmt.Errorf("cannot project before a calibration is good: POST /opu/v1/calibration, or opuctl calibrate --url, tries again; the last one: %s: %w", why, errNoMatrix)

@@ -158,6 +158,7 @@ var refusalsOf = []refusal{
 	{oip.ErrRequest, http.StatusBadRequest, "bad_request", codes.InvalidArgument},
 	{driver.ErrInput, http.StatusBadRequest, "bad_request", codes.InvalidArgument},
 	{errNotHere, http.StatusNotImplemented, "not_here", codes.Unimplemented},
+	{errAtWork, http.StatusServiceUnavailable, "calibrating", codes.Unavailable},
 	{errNoMatrix, http.StatusServiceUnavailable, "no_matrix", codes.Unavailable},
 	{errLeased, http.StatusServiceUnavailable, "leased", codes.Unavailable},
 	{errBusy, http.StatusServiceUnavailable, "busy", codes.Unavailable},

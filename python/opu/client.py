@@ -39,7 +39,8 @@ class OPU:
     the next.
 
     ``lease`` is the id of a lease that the caller holds. A daemon that cannot be
-    reached, is busy or restarting is waited for, ``patience`` seconds (0: not at all).
+    reached, is busy or restarting is waited for, ``patience`` seconds (0: not at all);
+    one that says it is calibrating, until it is done.
     ``timeout`` is how many seconds may pass without a byte of an answer before it is
     given up as lost (UnavailableError, after the attempts that patience allows).
     ``model`` is the name of the model with complex outputs.
@@ -225,7 +226,9 @@ class OPU:
         while True:
             try:
                 return attempt()
-            except UnavailableError:
+            except UnavailableError as e:
+                if e.code == "calibrating" and self.patience > 0:
+                    deadline = time.monotonic() + max(self.patience, pause)
                 if time.monotonic() + pause > deadline:
                     raise
             time.sleep(pause)

@@ -197,6 +197,28 @@ def test_reconnect(opud, tmp_path):
     daemon.stop()
 
 
+def test_calibration_is_waited_for(monkeypatch):
+    """A daemon that says it is calibrating is waited for, however short patience is."""
+    now = [0.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    monkeypatch.setattr("time.sleep", lambda s: now.__setitem__(0, now[0] + s))
+    device = object.__new__(opu.OPU)
+
+    def answer():
+        if now[0] < 300:
+            raise opu.UnavailableError("being calibrated (carrier)", "calibrating", 503)
+        raise opu.UnavailableError("the last one was refused", "no_matrix", 503)
+
+    device.patience = 10
+    with pytest.raises(opu.UnavailableError, match="refused"):
+        device._patiently(answer)
+    assert 300 <= now[0] <= 311
+    now[0], device.patience = 0, 0
+    with pytest.raises(opu.UnavailableError, match="carrier"):
+        device._patiently(answer)
+    assert now[0] == 0
+
+
 def test_sim_ends():
     """The daemon of OPU.sim ends with its process, even with one that is killed while
     the bench is calibrated."""
