@@ -26,7 +26,8 @@ var (
 // Config is how a rig runs. The zero value is a good start.
 type Config struct {
 	// Period is the time from pattern to pattern. 0 means 1/1.5 kHz, the rate of
-	// the paper, or the SLM's shortest period if that is longer.
+	// the paper, or the shortest period of the SLM or of the camera, as it is set up
+	// when the rig is wired, if that is longer.
 	Period time.Duration
 
 	// Tries is how often an exposure is attempted before Show gives up; 0 means 5.
@@ -74,6 +75,9 @@ func New(dmd slm.Device, cam camera.Device, c Config) (*Rig, error) {
 	info := dmd.Info()
 	if c.Period == 0 {
 		c.Period = max(defaultPeriod, info.MinPeriod)
+		if p, ok := cam.(camera.Paced); ok {
+			c.Period = max(c.Period, p.MinPeriod())
+		}
 	}
 	if c.Period < info.MinPeriod {
 		return nil, fmt.Errorf("cannot run %s at a period of %v: its shortest is %v; lower the rate", info.Model, c.Period, info.MinPeriod)

@@ -225,6 +225,11 @@ func (b blind) Info() camera.Info {
 	return info
 }
 
+// paced is a camera that says how slow it is.
+type paced struct{ *sim.Camera }
+
+func (paced) MinPeriod() time.Duration { return 5 * time.Millisecond }
+
 // Faults that do not end are an error with the counts, in time.
 func TestFaultsForEver(t *testing.T) {
 	for _, kind := range []sim.FaultKind{sim.DropFrame, sim.DamageFrame, sim.LoseTrigger, sim.ExtraTrigger, sim.StalePattern} {
@@ -360,6 +365,9 @@ func TestBadInput(t *testing.T) {
 	}
 	if _, err := r.Configure(context.Background(), camera.Config{Exposure: time.Second}); !errors.Is(err, camera.ErrInput) {
 		t.Errorf("an exposure longer than the period: error %v, want ErrInput", err)
+	}
+	if slow, err := rig.New(bench.DMD(), paced{bench.Camera()}, rig.Config{}); err != nil || slow.Period() != 5*time.Millisecond {
+		t.Errorf("a camera of 200 frames a second: a period of %v, %v", slow.Period(), err)
 	}
 	if _, err := rig.New(bench.DMD(), bench.Camera(), rig.Config{Period: time.Microsecond}); err == nil {
 		t.Error("a period shorter than the SLM's was taken")

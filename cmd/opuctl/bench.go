@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"strings"
 	"time"
@@ -28,6 +29,8 @@ var errNoDevice = errors.New("no device")
 type benchFlags struct {
 	sim         string // after open: the preset, if the rig is simulated
 	slm, camera string // references, as package rigs has them
+	shifter     string
+	rate        float64
 	rig, config string // the name of a rig, and the file with its table
 	usb         string
 	restart     time.Duration
@@ -48,6 +51,8 @@ func (b *benchFlags) registerBench(c *cobra.Command) {
 	f.Lookup("sim").NoOptDefVal = "good"
 	f.StringVar(&b.slm, "slm", "", "the SLM: sim, sim:PRESET, or dlpc900:PORT with a port as opuctl devices lists it; with --camera")
 	f.StringVar(&b.camera, "camera", "", "the camera: sim or sim:PRESET; with --slm")
+	f.StringVar(&b.shifter, "shifter", "", "the phase shifter, held still meanwhile: sim or serial:PORT; it overrides that of --rig")
+	f.Float64Var(&b.rate, "pattern-rate", 0, "patterns a second (default 1500, or what SLM and camera can if they say so); it overrides that of --rig")
 	registerRig(c, &b.rig, &b.config)
 	f.StringVar(&b.usb, "usb", bench.USBFast, "of the simulated bench's board: fast, or real (a report of 64 bytes in a millisecond of the bench's clock)")
 	f.DurationVar(&b.restart, "restart", 0, "from a start of the simulated bench's board to its first pattern, on the bench's clock")
@@ -74,6 +79,14 @@ func findRig(name, file string) (rigs.Rig, error) {
 
 // chosen is the rig that the flags name.
 func (b *benchFlags) chosen() (rigs.Rig, error) {
+	r, err := b.named()
+	r.Shifter = cmp.Or(b.shifter, r.Shifter)
+	r.RateHz = cmp.Or(b.rate, r.RateHz)
+	return r, err
+}
+
+// named is the rig that the flags name, as it is.
+func (b *benchFlags) named() (rigs.Rig, error) {
 	parts := b.slm != "" || b.camera != ""
 	switch {
 	case b.sim != "" && parts, b.rig != "" && (parts || b.sim != ""):
@@ -159,7 +172,7 @@ func (b *benchFlags) wire(ctx context.Context, stderr io.Writer, n need) (*bench
 		if b.usb != bench.USBFast || b.restart != 0 {
 			return nil, usage("--usb and --restart are for a simulated bench; a real board takes its own time")
 		}
-		return rigs.Open(ctx, chosen)
+		return rigs.Open(ctx, chosen, slog.New(slog.NewTextHandler(stderr, nil)))
 	}
 	c, err := bench.Fit(b.sim, b.seed, n.features, n.outputs)
 	if err != nil {
@@ -171,11 +184,16 @@ func (b *benchFlags) wire(ctx context.Context, stderr io.Writer, n need) (*bench
 	if usual, _ := sim.Preset(b.sim, b.seed); c.Width != usual.Width || c.Chip != usual.Chip {
 		fmt.Fprintf(stderr, "note: the simulated bench grew to a sensor of %dx%d pixels and a chip of %v mirrors\n", c.Width, c.Height, c.Chip)
 	}
-	opened, err := newBench(ctx, c, b.sim)
+	opened, err := newBench(ctx, c, b.sim, chosen.Wiring())
 	if err != nil && ctx.Err() == nil { // what is asked for cannot be simulated
 		return nil, usage("%v", err)
+	} else if err != nil {
+		return nil, err
 	}
-	return opened, err
+	if err := rigs.Hold(ctx, chosen, opened); err != nil {
+		return nil, errors.Join(err, opened.Close())
+	}
+	return opened, nil
 }
 
 // calibrate learns a calibration, or loads the one that the flags name.
@@ -236,12 +254,12 @@ func (b *benchFlags) opu(ctx context.Context, stderr io.Writer, n need, p *progr
 		_, err = bench.Judge(ctx, cal, t.rig, b.seed)
 	}
 	if err != nil {
-		t.rig.Close()
+		t.bench.Close()
 		return nil, nil, err
 	}
 	opu, err := driver.New(ctx, t.rig, cal, o)
 	if err != nil {
-		t.rig.Close()
+		t.bench.Close()
 		return nil, nil, err
 	}
 	return opu, t, nil

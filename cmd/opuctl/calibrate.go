@@ -81,7 +81,7 @@ pictures of what was seen, also of a calibration that was refused.`,
 			if err != nil {
 				return err
 			}
-			defer t.rig.Close()
+			defer t.bench.Close()
 			p := newProgress(c.ErrOrStderr(), 100)
 			found, err := t.bench.Calibrate(c.Context(), b.options(t, n), func(stage string, share float64) {
 				p.to(int(100*share), "calibrating: "+stage)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/light-in-the-loop/opu/calib"
 	"github.com/light-in-the-loop/opu/internal/bench"
+	"github.com/light-in-the-loop/opu/rig"
 	"github.com/light-in-the-loop/opu/sim"
 )
 
@@ -23,8 +24,8 @@ func TestCalibrateDoesNotAsk(t *testing.T) {
 	}
 	honest := calibrate()
 	t.Cleanup(func() { newBench = bench.New })
-	newBench = func(ctx context.Context, c sim.Config, name string) (*bench.Bench, error) {
-		b, err := bench.New(ctx, c, name)
+	newBench = func(ctx context.Context, c sim.Config, name string, w rig.Config) (*bench.Bench, error) {
+		b, err := bench.New(ctx, c, name, w)
 		if err == nil {
 			b.Sim.Pretend(func(c *sim.Config) {
 				c.Carrier, c.Radius, c.Rho = [2]float64{-0.2, 0.4}, 0.1, 9

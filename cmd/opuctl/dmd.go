@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/light-in-the-loop/opu/internal/rigs"
 	"github.com/light-in-the-loop/opu/sim/controller"
 	"github.com/light-in-the-loop/opu/slm"
 	"github.com/light-in-the-loop/opu/slm/dlpc900"
@@ -57,16 +58,46 @@ mirrors that are on, off and parked.`,
 // boardFlags say which board.
 type boardFlags struct {
 	port  string
+	rig   string // with its laser
+	file  string // of the rigs
 	sim   bool
 	timed bool // a simulated board's patterns take their time
 }
 
 func (b *boardFlags) register(c *cobra.Command) {
 	c.Flags().StringVar(&b.port, "port", "", "USB `port` of the board, as opuctl devices lists it; needed if there are several; libusb:PORT goes through libusb")
+	registerRig(c, &b.rig, &b.file)
 	c.Flags().BoolVar(&b.sim, "sim", false, "a simulated board, a DLP6500, in place of a real one")
 }
 
-func (b *boardFlags) open(ctx context.Context) (*dlpc900.Device, error) {
+// open opens the board. What is returned second is closed, and closes the board.
+func (b *boardFlags) open(ctx context.Context) (*dlpc900.Device, io.Closer, error) {
+	switch {
+	case b.rig != "" && (b.port != "" || b.sim):
+		return nil, nil, usage("--rig, --port and --sim each name a board; use one")
+	case b.file != "" && b.rig == "":
+		return nil, nil, usage("--config is for --rig, which is not there")
+	case b.rig != "":
+		r, err := findRig(b.rig, b.file)
+		if err != nil {
+			return nil, nil, err
+		}
+		d, err := rigs.OpenSLM(ctx, r, nil)
+		if err != nil {
+			return nil, nil, err
+		}
+		board, ok := rigs.Board(d)
+		if !ok {
+			return nil, nil, errors.Join(usage("the SLM %q of the rig %s is no DLPC900 board", r.SLM, b.rig), d.Close())
+		}
+		return board, d, nil
+	}
+	d, err := b.bare(ctx)
+	return d, d, err
+}
+
+// bare opens a board without a rig.
+func (b *boardFlags) bare(ctx context.Context) (*dlpc900.Device, error) {
 	if !b.sim {
 		return dlpc900.OpenPort(ctx, b.port, dlpc900.Options{})
 	}
@@ -87,12 +118,12 @@ func (b *boardFlags) look() time.Duration {
 
 // with does something with the board, and parks its mirrors.
 func (b *boardFlags) with(ctx context.Context, f func(*dlpc900.Device) error) error {
-	d, err := b.open(ctx)
+	d, closer, err := b.open(ctx)
 	if err != nil {
 		return err
 	}
 	err = f(d)
-	if failure := d.Close(); err == nil {
+	if failure := closer.Close(); err == nil {
 		err = failure
 	}
 	return err

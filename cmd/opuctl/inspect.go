@@ -114,7 +114,7 @@ func (i *inspectCommand) here(ctx context.Context, stderr io.Writer) (*inspected
 	if err != nil {
 		return nil, err
 	}
-	defer t.rig.Close()
+	defer t.bench.Close()
 	p := newProgress(stderr, -1)
 	seen := &inspected{title: "opuctl inspect", simulated: i.sim}
 	if i.calibration != "" {

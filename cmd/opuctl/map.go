@@ -84,7 +84,7 @@ func (m *mapCommand) run(c *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	defer t.rig.Close()
+	defer t.bench.Close()
 	p := newProgress(c.ErrOrStderr(), 100)
 	found, err := t.bench.MapLight(c.Context(), bench.MapOptions{Blocks: m.blocks, Share: m.share, Seed: m.seed}, func(stage string, share float64) {
 		p.to(int(100*share), stage)

@@ -45,7 +45,7 @@ func (r *remoteFlags) check(c *cobra.Command, local ...string) error {
 		}
 		return nil
 	}
-	for _, name := range append([]string{"sim", "usb", "restart", "slm", "camera", "rig", "config"}, local...) {
+	for _, name := range append([]string{"sim", "usb", "restart", "slm", "camera", "shifter", "pattern-rate", "rig", "config"}, local...) {
 		if c.Flags().Changed(name) {
 			return usage("--%s is for a device that this program opens itself; the daemon's is as it was configured, so leave out --%s or --url", name, name)
 		}

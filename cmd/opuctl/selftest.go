@@ -55,7 +55,7 @@ takes about a minute.`,
 				if err := contact.check(); err != nil {
 					return err
 				}
-				board.sim, board.timed = b.sim != "", true
+				board.sim, board.timed, board.rig, board.file = b.sim != "", true, b.rig, b.config
 				return contact.run(c, &board, out, nil)
 			}
 			for _, name := range []string{"port", "yes", "out"} {
@@ -88,7 +88,7 @@ takes about a minute.`,
 			if err != nil {
 				return err
 			}
-			defer t.rig.Close()
+			defer t.bench.Close()
 			found, err := t.bench.Selftest(c.Context(), cal, b.seed)
 			if err != nil {
 				return err

@@ -96,7 +96,10 @@ func TestRigByName(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer opened.rig.Close()
+	defer opened.bench.Close()
+	if volts, err := opened.bench.Shifter.Read(t.Context()); err != nil || volts != 10 {
+		t.Errorf("the rig holds its shifter at %g V, %v", volts, err)
+	}
 	if b.sim != "ideal" || !strings.Contains(opened.rig.SLM().Serial, "ideal") {
 		t.Errorf("opened %q, %+v", b.sim, opened.rig.SLM())
 	}
@@ -110,6 +113,10 @@ func TestRigErrors(t *testing.T) {
 		says string
 	}{
 		{"inspect --slm sim --camera lens", exitInput, "known: "},
+		{"inspect --sim --pattern-rate 1e9", exitInput, "rates are"},
+		{"inspect --sim --pattern-rate 40000", exitInput, "lower the rate"},
+		{"inspect --sim --shifter serial:/dev/opu-not-there", exitNoDevice, "/dev/opu-not-there"},
+		{"inspect --url local --shifter sim", exitInput, "--shifter is for a device"},
 		{"inspect --slm sim", exitInput, "needs both"},
 		{"inspect --slm sim --camera sim --sim", exitInput, "use one"},
 		{"inspect --slm dlpc900:usb-9-9 --camera sim", exitInput, "simulated camera"},

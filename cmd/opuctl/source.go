@@ -98,7 +98,7 @@ func (s *sourceFlags) source(ctx context.Context, stderr io.Writer, n need, p *p
 	}
 	return &source{
 		bench: opened.bench, spent: spent, begun: opu.Stats(),
-		Projector: opu, epoch: opu.Epoch(), simulated: s.sim, local: opu, rig: opened.rig, intensity: opu.Intensity, close: opened.rig.Close,
+		Projector: opu, epoch: opu.Epoch(), simulated: s.sim, local: opu, rig: opened.rig, intensity: opu.Intensity, close: opened.bench.Close,
 		shutter: func(ctx context.Context) (bool, error) {
 			err := opened.rig.Block(ctx, false, false)
 			if errors.Is(err, rig.ErrNoShutter) {

@@ -13,6 +13,7 @@ import (
 	"github.com/light-in-the-loop/opu/calib"
 	"github.com/light-in-the-loop/opu/internal/bench"
 	"github.com/light-in-the-loop/opu/internal/server"
+	"github.com/light-in-the-loop/opu/rig"
 	"github.com/light-in-the-loop/opu/sim"
 	"github.com/light-in-the-loop/opu/slm"
 )
@@ -22,7 +23,7 @@ func smallDevice(t *testing.T, state string) *device {
 	t.Helper()
 	c := sim.Ideal(3)
 	c.Width, c.Height, c.Chip = 96, 96, slm.Geometry{Width: 40, Height: 30}
-	b, err := bench.New(t.Context(), c, "ideal")
+	b, err := bench.New(t.Context(), c, "ideal", rig.Config{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -247,7 +247,7 @@ func (c *config) device(ctx context.Context, getenv func(string) string, log *sl
 	if err := makeState(d.state); err != nil {
 		return nil, err
 	}
-	if d.bench, err = c.wire(ctx); err != nil {
+	if d.bench, err = c.wire(ctx, log); err != nil {
 		return nil, err
 	}
 	if d.usual.Outputs, err = d.bench.Outputs(c.Matrix.Outputs); err == nil && c.Matrix.Mask != "" {
@@ -260,17 +260,18 @@ func (c *config) device(ctx context.Context, getenv func(string) string, log *sl
 }
 
 // wire opens the devices of the rig that is to be served.
-func (c *config) wire(ctx context.Context) (*bench.Bench, error) {
+func (c *config) wire(ctx context.Context, log *slog.Logger) (*bench.Bench, error) {
+	var named rigs.Rig // the zero value: a simulated bench by its preset alone
 	if c.Device.Rig != "" {
-		named, err := c.Rig.Find(c.Device.Rig)
-		if err != nil {
+		var err error
+		if named, err = c.Rig.Find(c.Device.Rig); err != nil {
 			return nil, err
 		}
 		if c.Device.Sim, err = named.Simulated(); err != nil {
 			return nil, err
 		}
 		if c.Device.Sim == "" {
-			return rigs.Open(ctx, named)
+			return rigs.Open(ctx, named, log)
 		}
 	}
 	table, err := bench.Fit(c.Device.Sim, c.Device.Seed, c.Matrix.Inputs, c.Matrix.Outputs)
@@ -280,9 +281,12 @@ func (c *config) wire(ctx context.Context) (*bench.Bench, error) {
 	if err := bench.Time(&table, c.Device.USB, c.restart()); err != nil {
 		return nil, fmt.Errorf("%w: %w", err, errUsage)
 	}
-	b, err := bench.New(ctx, table, c.Device.Sim)
+	b, err := bench.New(ctx, table, c.Device.Sim, named.Wiring())
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", err, errUsage)
+	}
+	if err := rigs.Hold(ctx, named, b); err != nil {
+		return nil, errors.Join(err, b.Close())
 	}
 	return b, nil
 }

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"io"
 	"io/fs"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -193,7 +194,7 @@ func TestRigs(t *testing.T) {
 			t.Errorf("%q: %+v, %v", c.args, got, err)
 			continue
 		}
-		b, err := got.wire(t.Context())
+		b, err := got.wire(t.Context(), slog.New(slog.DiscardHandler))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -16,6 +16,7 @@ import (
 	"github.com/light-in-the-loop/opu/driver"
 	"github.com/light-in-the-loop/opu/holo"
 	"github.com/light-in-the-loop/opu/rig"
+	"github.com/light-in-the-loop/opu/shifter"
 	"github.com/light-in-the-loop/opu/sim"
 	"github.com/light-in-the-loop/opu/slm"
 	"github.com/light-in-the-loop/opu/slm/dlpc900"
@@ -43,6 +44,8 @@ type Bench struct {
 	DMD    *dlpc900.Device
 	Sim    *sim.Bench // nil: real devices
 	Preset string     // of the simulated bench, for people
+
+	Shifter shifter.Device // of the reference beam; nil: none. Nobody else moves it meanwhile.
 
 	// Of Open alone.
 	OPU     *driver.OPU
@@ -81,8 +84,8 @@ func Fit(preset string, seed uint64, features, outputs int) (sim.Config, error) 
 
 // New wires a simulated bench as a real one would be: patterns go through the driver of
 // DLPC900 boards, in bytes, to the bench's board and its mirrors. Its preset's name is for
-// people.
-func New(ctx context.Context, c sim.Config, preset string) (*Bench, error) {
+// people; w.Shutter is the bench's own.
+func New(ctx context.Context, c sim.Config, preset string, w rig.Config) (*Bench, error) {
 	table, err := sim.New(c)
 	if err != nil {
 		return nil, err
@@ -91,7 +94,8 @@ func New(ctx context.Context, c sim.Config, preset string) (*Bench, error) {
 	if err != nil {
 		return nil, err
 	}
-	r, err := rig.New(dmd, table.Camera(), rig.Config{Shutter: table})
+	w.Shutter = table
+	r, err := rig.New(dmd, table.Camera(), w)
 	if err != nil {
 		return nil, errors.Join(err, dmd.Close())
 	}
@@ -115,7 +119,7 @@ func (b *Bench) Outputs(asked int) (int, error) {
 // called when a stage begins. A calibration that is not good is calib.ErrRefused, with
 // what to turn.
 func Open(ctx context.Context, c sim.Config, o Options, progress func(stage string)) (*Bench, error) {
-	b, err := New(ctx, c, "")
+	b, err := New(ctx, c, "", rig.Config{})
 	if err != nil {
 		return nil, err
 	}
@@ -148,4 +152,10 @@ func Judge(ctx context.Context, cal *calib.Calibration, r *rig.Rig, seed uint64)
 }
 
 // Close parks the mirrors and closes the devices. It may be called more than once.
-func (b *Bench) Close() error { return b.Rig.Close() }
+func (b *Bench) Close() error {
+	err := b.Rig.Close()
+	if b.Shifter != nil {
+		err = errors.Join(err, b.Shifter.Close())
+	}
+	return err
+}

@@ -24,7 +24,7 @@ func stamped(t *testing.T) *bench.Bench {
 	t.Helper()
 	c := sim.Ideal(6)
 	c.Width, c.Height, c.Chip, c.Stamp = 32, 32, slm.Geometry{Width: 32, Height: 24}, true
-	b, err := bench.New(t.Context(), c, "ideal")
+	b, err := bench.New(t.Context(), c, "ideal", rig.Config{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/light-in-the-loop/opu/calib/report"
 	"github.com/light-in-the-loop/opu/internal/bench"
+	"github.com/light-in-the-loop/opu/rig"
 	"github.com/light-in-the-loop/opu/sim"
 )
 
@@ -45,7 +46,7 @@ func TestPicturesOfFailures(t *testing.T) {
 			c := sim.Good(3)
 			c.Width, c.Height = 128, 128
 			x.change(&c)
-			b, err := bench.New(t.Context(), c, "good, "+x.name)
+			b, err := bench.New(t.Context(), c, "good, "+x.name, rig.Config{})
 			if err != nil {
 				t.Fatal(err)
 			}

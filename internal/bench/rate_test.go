@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/light-in-the-loop/opu/camera"
+	"github.com/light-in-the-loop/opu/rig"
 	"github.com/light-in-the-loop/opu/sim"
 	"github.com/light-in-the-loop/opu/sim/controller"
 	"github.com/light-in-the-loop/opu/slm"
@@ -89,7 +90,7 @@ func TestExpectationIsTheClock(t *testing.T) {
 	c := sim.Ideal(4)
 	c.Width, c.Height, c.Chip = 32, 32, slm.Geometry{Width: 32, Height: 24}
 	c.Report, c.Restart = FullSpeed, UsualRestart
-	b, err := New(t.Context(), c, "")
+	b, err := New(t.Context(), c, "", rig.Config{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -64,7 +64,7 @@ var rules = []rule{
 		why: "training consumes a Projector: optics, a matrix and a remote OPU are the same to it"},
 	{of: "client", may: []string{"helpers"},
 		why: "whoever uses a remote OPU needs neither its optics nor its server"},
-	{of: "internal/bench", may: []string{"sim", "sim/controller", "slm/dlpc900", "driver", "calib", "calib/report", "rig", "holo", "slm", "helpers"},
+	{of: "internal/bench", may: []string{"sim", "sim/controller", "slm/dlpc900", "driver", "calib", "calib/report", "rig", "shifter", "holo", "slm", "helpers"},
 		why: "it puts the parts together for commands, a simulated board and its driver among them; no service is"},
 	{of: "internal/lightswitch", may: []string{"slm", "helpers"},
 		why: "a laser is switched in the same way for every device, and its errors are theirs"},

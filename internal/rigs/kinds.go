@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 
 	"github.com/light-in-the-loop/opu/internal/bench"
 	"github.com/light-in-the-loop/opu/internal/lightswitch"
@@ -19,7 +20,7 @@ import (
 // What rigs are made of, by kind. A simulated SLM or shifter has no opener: the bench has
 // both.
 var (
-	slms = map[string]func(ctx context.Context, where string, laser *lightswitch.Config) (slm.Device, error){
+	slms = map[string]func(ctx context.Context, where string, r Rig, log *slog.Logger) (slm.Device, error){
 		simulated: nil,
 		"dlpc900": openDLPC900,
 	}
@@ -33,20 +34,17 @@ var (
 )
 
 // Open opens the SLM and the camera of a rig that is not simulated, and wires them. The
-// simulated ones are made by package bench, from Rig.Simulated.
-func Open(ctx context.Context, r Rig) (*bench.Bench, error) {
+// simulated ones are made by package bench, from Rig.Simulated. Drivers tell the log what they
+// do to bring a device back; nil: nothing is told.
+func Open(ctx context.Context, r Rig, log *slog.Logger) (*bench.Bench, error) {
 	if preset, err := r.Simulated(); err != nil || preset != "" {
 		return nil, errors.Join(err, fmt.Errorf("cannot open %q: it is no real device: %w", r.SLM, ErrInput))
-	}
-	s, err := parse("SLM", r.SLM, slms)
-	if err != nil {
-		return nil, err
 	}
 	c, err := parse("camera", r.Camera, cameras)
 	if err != nil {
 		return nil, err
 	}
-	dmd, err := slms[s.kind](ctx, s.where, r.Laser)
+	dmd, err := OpenSLM(ctx, r, log)
 	if err != nil {
 		return nil, err
 	}
@@ -54,11 +52,42 @@ func Open(ctx context.Context, r Rig) (*bench.Bench, error) {
 	if err != nil {
 		return nil, errors.Join(err, dmd.Close())
 	}
-	wired, err := rig.New(dmd, cam, rig.Config{})
+	wired, err := rig.New(dmd, cam, r.Wiring())
 	if err != nil {
 		return nil, errors.Join(err, dmd.Close(), cam.Close())
 	}
-	return &bench.Bench{Rig: wired}, nil
+	b := &bench.Bench{Rig: wired}
+	if err := Hold(ctx, r, b); err != nil {
+		return nil, errors.Join(err, b.Close())
+	}
+	return b, nil
+}
+
+// OpenSLM opens the SLM of a rig that is not simulated, with its laser's switch.
+func OpenSLM(ctx context.Context, r Rig, log *slog.Logger) (slm.Device, error) {
+	s, err := parse("SLM", r.SLM, slms)
+	if err != nil {
+		return nil, err
+	}
+	if s.kind == simulated {
+		return nil, fmt.Errorf("cannot open the SLM %q by itself: it is part of the simulated bench: %w", r.SLM, ErrInput)
+	}
+	return slms[s.kind](ctx, s.where, r, log)
+}
+
+// Hold opens the phase shifter of a rig, if it has one, for as long as the bench is open: the
+// reference beam stands still, and nobody else moves it. That it answers is seen.
+func Hold(ctx context.Context, r Rig, b *bench.Bench) error {
+	if r.Shifter == "" {
+		return nil
+	}
+	d, err := OpenShifter(ctx, r, b.Sim)
+	if err != nil {
+		return err
+	}
+	b.Shifter = d
+	_, err = d.Read(ctx)
+	return err
 }
 
 // lit is a board with the switch of its light, which is given back after it.
@@ -69,16 +98,30 @@ type lit struct {
 
 func (l lit) Close() error { return errors.Join(l.Device.Close(), l.light.Close()) }
 
-// openDLPC900 opens first the switch of the light, so that nothing begins lit.
-func openDLPC900(ctx context.Context, port string, laser *lightswitch.Config) (slm.Device, error) {
-	if laser == nil {
-		return dlpc900.OpenPort(ctx, port, dlpc900.Options{})
+// Board is the DLPC900 board of an SLM that OpenSLM opened, if it is one.
+func Board(d slm.Device) (board *dlpc900.Device, ok bool) {
+	if l, ok := d.(lit); ok {
+		return l.Device, true
 	}
-	light, err := lightswitch.Open(ctx, *laser)
+	board, ok = d.(*dlpc900.Device)
+	return board, ok
+}
+
+// openDLPC900 opens first the switch of the light, so that nothing begins lit.
+func openDLPC900(ctx context.Context, port string, r Rig, log *slog.Logger) (slm.Device, error) {
+	o := dlpc900.Options{Log: log}
+	if len(r.Blocks) == 2 {
+		o.Blocks = dlpc900.Blocks{First: r.Blocks[0], Count: r.Blocks[1]}
+	}
+	if r.Laser == nil {
+		return dlpc900.OpenPort(ctx, port, o)
+	}
+	light, err := lightswitch.Open(ctx, *r.Laser)
 	if err != nil {
 		return nil, err
 	}
-	d, err := dlpc900.OpenPort(ctx, port, dlpc900.Options{Light: light})
+	o.Light = light
+	d, err := dlpc900.OpenPort(ctx, port, o)
 	if err != nil {
 		return nil, errors.Join(err, light.Close())
 	}

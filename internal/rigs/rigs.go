@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"github.com/light-in-the-loop/opu/internal/lightswitch"
+	"github.com/light-in-the-loop/opu/rig"
 	"github.com/light-in-the-loop/opu/shifter/piezo"
 	"github.com/light-in-the-loop/opu/sim"
 )
@@ -37,6 +38,15 @@ type Rig struct {
 	SLM     string `toml:"slm" json:"slm"`         // sim, sim:PRESET or dlpc900:PORT
 	Camera  string `toml:"camera" json:"camera"`   // sim or sim:PRESET
 	Shifter string `toml:"shifter" json:"shifter"` // sim or serial:PORT; "": none
+
+	// RateHz is how many patterns are shown a second; 0: 1500, or as many as the SLM and the
+	// camera can if they say so. A rate that the camera cannot follow is found when the rig
+	// is calibrated.
+	RateHz float64 `toml:"rate_hz" json:"rate_hz,omitempty"`
+
+	// Blocks are the neighbouring blocks of rows that move, [first, count], where the SLM has
+	// such (dlpc900.Blocks); empty: all.
+	Blocks []int `toml:"blocks" json:"blocks,omitempty"`
 
 	Piezo Piezo               `toml:"piezo" json:"piezo"`
 	Laser *lightswitch.Config `toml:"laser" json:"laser,omitempty"` // nil: nothing switches it
@@ -67,6 +77,30 @@ func (p Piezo) options() piezo.Options {
 		Kind: p.Kind, Axis: p.Axis, Min: p.Min, Max: p.Max, Step: p.Step, Tolerance: p.Tolerance,
 		Pause: ms(p.PauseMS), Settle: ms(p.SettleMS), RadiansPerVolt: p.RadiansPerVolt,
 	}
+}
+
+// The rates that make sense: a mirror needs 20 us, and nobody waits longer than a minute.
+const slowest, fastest = 1.0 / 60, 50000
+
+// Wiring is how the parts of a rig run together.
+func (r Rig) Wiring() rig.Config {
+	if r.RateHz == 0 {
+		return rig.Config{}
+	}
+	return rig.Config{Period: time.Duration(float64(time.Second) / r.RateHz)}
+}
+
+// checkTiming says whether rate and blocks make sense; the devices decide about the rest.
+func (r Rig) checkTiming() error {
+	switch {
+	case r.RateHz != 0 && !(r.RateHz >= slowest && r.RateHz <= fastest):
+		return fmt.Errorf("cannot show %g patterns a second: rates are %.2g to %d: %w", r.RateHz, slowest, fastest, ErrInput)
+	case len(r.Blocks) != 0 && len(r.Blocks) != 2:
+		return fmt.Errorf("cannot use the blocks %v: they are two numbers, the first one and how many: %w", r.Blocks, ErrInput)
+	case len(r.Blocks) != 0 && strings.HasPrefix(r.SLM, simulated):
+		return fmt.Errorf("cannot use blocks with the SLM %q: the simulated one has none; leave them out: %w", r.SLM, ErrInput)
+	}
+	return nil
 }
 
 // ref is a reference to a device.
@@ -104,6 +138,9 @@ func (r Rig) Simulated() (preset string, err error) {
 	}
 	p, err := r.shifter()
 	if err != nil {
+		return "", err
+	}
+	if err := r.checkTiming(); err != nil {
 		return "", err
 	}
 	if (s.kind == simulated) != (c.kind == simulated) {

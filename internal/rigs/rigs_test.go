@@ -2,6 +2,7 @@ package rigs
 
 import (
 	"errors"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -31,6 +32,11 @@ func TestSimulated(t *testing.T) {
 		{Rig{SLM: "sim", Camera: "sim", Shifter: "usb:1"}, "", "known: serial, sim"},
 		{Rig{SLM: "sim", Camera: "sim", Shifter: "serial"}, "", "say where"},
 		{Rig{SLM: "sim:glass", Camera: "sim:good"}, "", "name one preset"},
+		{Rig{SLM: "sim", Camera: "sim", RateHz: 30}, "good", ""},
+		{Rig{SLM: "sim", Camera: "sim", RateHz: -1}, "", "rates are"},
+		{Rig{SLM: "sim", Camera: "sim", RateHz: math.NaN()}, "", "rates are"},
+		{Rig{SLM: "sim", Camera: "sim", Blocks: []int{0, 3}}, "", "leave them out"},
+		{Rig{SLM: "dlpc900:usb-1-2", Camera: "sim", Blocks: []int{3}}, "", "two numbers"},
 		{Rig{SLM: "sim:gold", Camera: "sim"}, "", "gold"},
 		{Rig{SLM: "dlpc900:usb-1-2", Camera: "sim"}, "", "simulated camera"},
 	} {
@@ -48,7 +54,7 @@ func TestSimulated(t *testing.T) {
 func TestOpenAbsent(t *testing.T) {
 	cameras["none"] = cameraKind{} // opened after the SLM, so never here
 	defer delete(cameras, "none")
-	if _, err := Open(t.Context(), Rig{SLM: "dlpc900:usb-99-99", Camera: "none"}); !errors.Is(err, slm.ErrUnplugged) {
+	if _, err := Open(t.Context(), Rig{SLM: "dlpc900:usb-99-99", Camera: "none"}, nil); !errors.Is(err, slm.ErrUnplugged) {
 		t.Errorf("absent board: %v", err)
 	}
 	if _, err := OpenShifter(t.Context(), Rig{Shifter: "serial:/dev/opu-that-is-not-there"}, nil); !errors.Is(err, shifter.ErrUnplugged) {
@@ -107,7 +113,7 @@ func TestLaser(t *testing.T) {
 	}
 	if n, err := load(t, board+level); err != nil || n["west"].Laser.Serial.Level != "rts" {
 		t.Errorf("a level: %+v, %v", n, err)
-	} else if _, err := Open(t.Context(), n["west"]); !errors.Is(err, slm.ErrUnplugged) || !strings.Contains(err.Error(), "opu-that-is-not-there") {
+	} else if _, err := Open(t.Context(), n["west"], nil); !errors.Is(err, slm.ErrUnplugged) || !strings.Contains(err.Error(), "opu-that-is-not-there") {
 		t.Errorf("a laser that is not there: %v", err)
 	}
 	for text, fault := range map[string]string{
@@ -133,7 +139,7 @@ func TestLaserOfAbsentBoard(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "told")
 	order := func(word string) []string { return []string{"sh", "-c", `echo "$1" >>"$2"`, "sh", word, path} }
 	r := Rig{SLM: "dlpc900:usb-99-99", Camera: "none", Laser: &lightswitch.Config{Command: &lightswitch.Command{Open: order("open"), Close: order("close")}}}
-	if _, err := Open(t.Context(), r); !errors.Is(err, slm.ErrUnplugged) || !strings.Contains(err.Error(), "DLPC900 board") {
+	if _, err := Open(t.Context(), r, nil); !errors.Is(err, slm.ErrUnplugged) || !strings.Contains(err.Error(), "DLPC900 board") {
 		t.Errorf("absent board: %v", err)
 	}
 	if told, err := os.ReadFile(path); err != nil || string(told) != "close\nclose\n" {

@@ -1,6 +1,9 @@
 package camera
 
-import "fmt"
+import (
+	"fmt"
+	"time"
+)
 
 // Inspector is a camera that tells what arming did to the controls that would change
 // what a pixel's count means: automatic exposure and gain, gamma, look-up tables,
@@ -9,6 +12,13 @@ type Inspector interface {
 	// Settings returns them as the last Arm read them back; before it, as they stand.
 	// It never blocks.
 	Settings() []Setting
+}
+
+// Paced is a camera that knows how fast it is.
+type Paced interface {
+	// MinPeriod is the shortest time from trigger to trigger with the present settings,
+	// with an exposure as short as there is; 0: not known. It never blocks.
+	MinPeriod() time.Duration
 }
 
 // Setting is one control and what came of it.
