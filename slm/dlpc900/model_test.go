@@ -1,6 +1,7 @@
 package dlpc900_test
 
 import (
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -42,6 +43,13 @@ func (m *mirrors) shown() []*slm.Pattern {
 		out = append(out, e.Pattern)
 	}
 	return out
+}
+
+// exposures are those of the last run.
+func (m *mirrors) exposures() []controller.Exposure {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Clone(m.last)
 }
 
 // silent counts the exposures without a trigger so far.
