@@ -38,6 +38,8 @@ var rules = []rule{
 		why: "the helper calls a library and knows no camera: what frames mean is decided where nothing can crash"},
 	{of: "camera/v4l2", may: []string{"camera", "helpers"},
 		why: "a driver fills its interface; what is seen, and why, is not its business"},
+	{of: "camera/genicam", may: []string{"camera", "camera/genapi", "helpers"},
+		why: "what GenICam cameras have in common is the same over every link, so it knows none"},
 	{of: "camera", may: []string{"helpers"},
 		why: "an interface that drags an implementation along can have only one"},
 	{of: "shifter/piezo", may: []string{"shifter", "helpers"},
