@@ -67,7 +67,11 @@ func allSpecs() map[uint16]spec {
 		0x1A3C: {read: (*Board).readPortGeometry},
 	}
 	for code, r := range registerTable {
-		specs[code] = spec{r.size, remember(code, r.check), recall(code)}
+		s := spec{size: r.size, write: remember(code, r.check)}
+		if !r.unread {
+			s.read = recall(code)
+		}
+		specs[code] = s
 	}
 	return specs
 }
@@ -115,6 +119,8 @@ type register struct {
 	size  int
 	start []byte                                // nil: zeros
 	check func(b *Board, data []byte) errorCode // nil: takes anything
+
+	unread bool // it cannot be read back
 }
 
 // registerTable lists the commands that set something which the model has no mirrors
@@ -131,7 +137,7 @@ var registerTable = map[uint16]register{
 	0x1A02:              {size: 1, check: atMost(0)},
 	0x1A03:              {size: 1, check: atMost(0x3f)},
 	0x1A07:              {size: 1},
-	0x1A16:              {size: 4},
+	0x1A16:              {size: 4, unread: true},
 	0x1A1D:              {size: 5, check: (*Board).checkTriggerOut1},
 	0x1A1E:              {size: 5, check: (*Board).checkTriggerOut2},
 	0x1A1F:              {size: 5},
