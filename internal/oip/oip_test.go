@@ -5,12 +5,15 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"math"
 	"net/http/httptest"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -302,6 +305,9 @@ func FuzzReadRequest(f *testing.F) {
 	f.Add([]byte(``), []byte("\x01\x02"), 0)
 	f.Fuzz(func(t *testing.T, text, data []byte, header int) {
 		r, err := read(string(text), string(data), header)
+		if again := readTwice(string(text), string(data), header); fmt.Sprint(again) != fmt.Sprint(err) {
+			t.Fatalf("a reader that knows the JSON says %v, another %v", again, err)
+		}
 		if err != nil {
 			return
 		}
@@ -334,6 +340,100 @@ func FuzzReadRequest(f *testing.F) {
 		flatten(plain.Inputs[0].Data, &want)
 		if len(x) > 0 && !bytes.Equal(x, want) {
 			t.Fatalf("read %v, want %v", x, want)
+		}
+	})
+}
+
+// readTwice reads a request twice with one reader and returns the second error.
+func readTwice(text, data string, header int) error {
+	h := ""
+	if header >= 0 {
+		h = strconv.Itoa(header)
+	}
+	var reader oip.Reader
+	var err error
+	for range 2 {
+		_, err = reader.Read(strings.NewReader(text+data), int64(len(text)+len(data)), h, limits)
+	}
+	return err
+}
+
+// A reader that has seen the JSON before, or another, gives what a new one does; sizes
+// are checked each time.
+func TestReader(t *testing.T) {
+	var reader oip.Reader
+	other := strings.Replace(exampleRequest, "[2,4]", "[4,2]", 1)
+	long := strings.Replace(exampleRequest, `"id"`, `"more":"`+strings.Repeat("x", 5000)+`","id"`, 1)
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			for i, text := range []string{exampleRequest, exampleRequest, other, exampleRequest, long, long, other} {
+				r, err := reader.Read(strings.NewReader(text+exampleX), int64(len(text)+8), strconv.Itoa(len(text)), limits)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				want, err := read(text, exampleX, len(text))
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				x, y := make([]byte, 8), make([]byte, 8)
+				if err := errors.Join(r.ReadData(x), want.ReadData(y)); err != nil || !bytes.Equal(x, y) {
+					t.Errorf("request %d: data %v, want %v (%v)", i, x, y, err)
+				}
+				if !slices.Equal(r.Inputs[0].Shape, want.Inputs[0].Shape) || r.ID != want.ID || !slices.Equal(r.Outputs, want.Outputs) || r.Binary != want.Binary {
+					t.Errorf("request %d: %+v, want %+v", i, r, want)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if _, err := reader.Read(strings.NewReader(exampleRequest+exampleX[:7]), 168, "161", limits); !errors.Is(err, oip.ErrRequest) {
+		t.Errorf("a byte less than before: %v, want ErrRequest", err)
+	}
+}
+
+// FuzzResponse: whatever is in it, the JSON of a response is what encoding/json reads.
+func FuzzResponse(f *testing.F) {
+	f.Add("opu", "7", "a device", 0.99, int64(-3), 2)
+	f.Add("", "\"\\\n<&>\u2028", "\xff\x00é", math.NaN(), int64(math.MinInt64), 0)
+	f.Add("opu", "", "x", 1e300, int64(0), -1)
+	f.Fuzz(func(t *testing.T, model, id, text string, number float64, whole int64, dim int) {
+		r := oip.Response{
+			Model: model, Version: "3", ID: id, Name: "y", Shape: []int{dim, 2}, Binary: true, Data: []byte(text),
+			Parameters: []oip.Parameter{{Name: "epoch", Value: text}, {Name: "corr", Value: number}, {Name: "us", Value: whole}},
+		}
+		w := httptest.NewRecorder()
+		if err := r.Write(w); err != nil {
+			t.Fatal(err)
+		}
+		n, _ := strconv.Atoi(w.Header().Get(oip.HeaderLength))
+		body := w.Body.Bytes()
+		if n > len(body) || string(body[n:]) != text {
+			t.Fatalf("%d bytes of JSON, then %q; want %q", n, body[min(n, len(body)):], text)
+		}
+		var got struct {
+			Model      string `json:"model_name"`
+			ID         string `json:"id"`
+			Parameters struct {
+				Epoch string   `json:"epoch"`
+				Corr  *float64 `json:"corr"`
+				Us    int64    `json:"us"`
+			} `json:"parameters"`
+			Outputs []struct {
+				Shape      []int `json:"shape"`
+				Parameters map[string]int
+			} `json:"outputs"`
+		}
+		if err := json.Unmarshal(body[:n], &got); err != nil {
+			t.Fatalf("%v: %s", err, body[:n])
+		}
+		finite := !math.IsNaN(number) && !math.IsInf(number, 0)
+		if got.Model != model && utf8.ValidString(model) || got.ID != id && utf8.ValidString(id) || got.Parameters.Epoch != text && utf8.ValidString(text) ||
+			(got.Parameters.Corr != nil) != finite || finite && *got.Parameters.Corr != number || got.Parameters.Us != whole ||
+			!slices.Equal(got.Outputs[0].Shape, []int{dim, 2}) || got.Outputs[0].Parameters["binary_data_size"] != len(text) {
+			t.Fatalf("%s is read as %+v", body[:n], got)
 		}
 	})
 }

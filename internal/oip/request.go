@@ -19,6 +19,7 @@ import (
 	"io"
 	"math"
 	"strconv"
+	"sync/atomic"
 )
 
 // The conditions that callers act on.
@@ -135,11 +136,30 @@ func refuse(format string, args ...any) error {
 	return fmt.Errorf("cannot read the request: "+format+": %w", append(args, ErrRequest)...)
 }
 
-// ReadRequest reads the JSON part of a body; the binary part is left for ReadData.
+// Reader reads the requests of a connection. Clients ask for the same shape again and
+// again: it keeps what the last short JSON part meant, and need not decode it again. Its
+// zero value is ready; it may be used from several goroutines.
+type Reader struct{ last atomic.Pointer[decoded] }
+
+// decoded is a JSON part and what it means, which is not changed any more.
+type decoded struct {
+	text    []byte
+	message Message
+}
+
+// mostKept is the length of a JSON part that is kept.
+const mostKept = 4 << 10
+
+// ReadRequest is Reader.Read for one request.
+func ReadRequest(body io.Reader, length int64, header string, limits Limits) (*Request, error) {
+	return new(Reader).Read(body, length, header, limits)
+}
+
+// Read reads the JSON part of a body; the binary part is left for ReadData.
 // Length is that of the body, -1 if it is not known; header is the value of
 // HeaderLength, empty if there was none. Errors wrap ErrRequest or ErrTooLarge, and the
 // reader's own.
-func ReadRequest(body io.Reader, length int64, header string, limits Limits) (*Request, error) {
+func (r *Reader) Read(body io.Reader, length int64, header string, limits Limits) (*Request, error) {
 	if length > int64(limits.Body) {
 		return nil, fmt.Errorf("cannot read a body of %d bytes: %d are the most; send fewer rows at a time: %w", length, limits.Body, ErrTooLarge)
 	}
@@ -155,7 +175,7 @@ func ReadRequest(body io.Reader, length int64, header string, limits Limits) (*R
 		if max(length, int64(len(text))) > int64(limits.JSON) {
 			return nil, fmt.Errorf("cannot read more than %d bytes of JSON: send the tensor as binary data, or fewer rows at a time: %w", limits.JSON, ErrTooLarge)
 		}
-		return parse(text, bytes.NewReader(nil), 0)
+		return r.parse(text, bytes.NewReader(nil), 0)
 	}
 	h, err := strconv.ParseUint(header, 10, 31)
 	if err != nil {
@@ -178,7 +198,7 @@ func ReadRequest(body io.Reader, length int64, header string, limits Limits) (*R
 	if n, err := io.ReadFull(body, text); err != nil {
 		return nil, ended(err, n, int64(h))
 	}
-	return parse(text, body, rest)
+	return r.parse(text, body, rest)
 }
 
 // ended is the error about a body that ended early.
@@ -191,7 +211,10 @@ func ended(err error, n int, of int64) error {
 
 // parse parses the JSON part. Rest is the length of the binary part, -1 if that is
 // not known.
-func parse(text []byte, body io.Reader, rest int64) (*Request, error) {
+func (r *Reader) parse(text []byte, body io.Reader, rest int64) (*Request, error) {
+	if last := r.last.Load(); last != nil && bytes.Equal(last.text, text) {
+		return last.message.check(body, rest)
+	}
 	if err := bounded(text); err != nil {
 		return nil, err
 	}
@@ -203,6 +226,9 @@ func parse(text []byte, body io.Reader, rest int64) (*Request, error) {
 	}
 	if _, err := d.Token(); err != io.EOF {
 		return nil, refuse("there is more than one JSON object")
+	}
+	if len(text) <= mostKept {
+		r.last.Store(&decoded{text, m})
 	}
 	return m.check(body, rest)
 }

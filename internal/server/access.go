@@ -10,6 +10,8 @@ import (
 	"net"
 	"net/http"
 	"strings"
+
+	"github.com/light-in-the-loop/opu/internal/oip"
 )
 
 // peer is whoever is at the other end of a connection. Each connection has its own, so
@@ -18,6 +20,8 @@ type peer struct {
 	socket bool   // the Unix socket: the file's mode has let them in
 	user   string // whose budget, and whose shared memory, they use
 	uid    int    // of the user, -1 if it is not known
+
+	requests oip.Reader
 }
 
 // newPeer asks the system who a connection belongs to.

@@ -188,8 +188,8 @@ type reply struct {
 
 func newReply(r *result) *reply {
 	p := make(map[string]*oippb.InferParameter, len(r.Parameters))
-	for name, v := range r.Parameters {
-		p[name] = parameter(v)
+	for _, fact := range r.Parameters {
+		p[fact.Name] = parameter(fact.Value)
 	}
 	return &reply{&oippb.ModelInferResponse{
 		ModelName: r.Model, ModelVersion: r.Version, Id: r.ID, Parameters: p,

@@ -98,7 +98,7 @@ func (s *Server) infer(w http.ResponseWriter, r *http.Request) (err error) {
 		peer: peerOf(r), hold: h, model: r.PathValue("name"), version: r.PathValue("version"),
 		read: func() (*oip.Request, error) {
 			connection.SetReadDeadline(time.Now().Add(bodyTimeout))
-			return oip.ReadRequest(body, r.ContentLength, header, limits)
+			return peerOf(r).requests.Read(body, r.ContentLength, header, limits)
 		},
 	})
 	if err != nil {
@@ -413,12 +413,12 @@ func accumulate(sum, add []byte, scale float32) {
 }
 
 // facts are the parameters of a response.
-func (s *Server) facts(matrix *live, t spent) map[string]any {
-	return map[string]any{
-		"epoch":     matrix.OPU.Epoch(),
-		"device":    s.o.Device,
-		"corr":      matrix.OPU.Stats().Health,
-		"queue_us":  t.queued.Microseconds(),
-		"device_us": t.device.Microseconds(),
+func (s *Server) facts(matrix *live, t spent) []oip.Parameter {
+	return []oip.Parameter{
+		{Name: "epoch", Value: matrix.OPU.Epoch()},
+		{Name: "device", Value: s.o.Device},
+		{Name: "corr", Value: matrix.OPU.Stats().Health},
+		{Name: "queue_us", Value: t.queued.Microseconds()},
+		{Name: "device_us", Value: t.device.Microseconds()},
 	}
 }

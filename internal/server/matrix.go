@@ -48,7 +48,7 @@ type live struct {
 var (
 	errReplaced = errors.New("another matrix is served now")
 	errNoMatrix = errors.New("no matrix yet")
-	errAtWork   = fmt.Errorf("wait for it: %w", errNoMatrix)
+	errAtWork   = fmt.Errorf("%w", errNoMatrix) // and it is being worked at
 )
 
 // matrixVersion is the version of models of an epoch's matrix. Clients need decimal
