@@ -7,6 +7,8 @@ import (
 	"io"
 	"net/http"
 	"strconv"
+	"sync"
+	"sync/atomic"
 )
 
 // headerLength is the HTTP header of the binary tensor extension.
@@ -86,18 +88,46 @@ func (s strip) from(row int) strip {
 	return s
 }
 
+// inFlight is how many requests of one batch are under way at a time: while the result of
+// one is read, the device works on the next.
+const inFlight = 2
+
 // project asks for rows, as many at a time as a request may have.
 func (c *OPU) project(ctx context.Context, v view, to strip, x []int8) error {
+	switch rows := len(x) / c.shape.inputs; {
+	case rows == 0:
+		return nil
+	case rows > c.rows:
+		return c.projectParts(ctx, v, to, x)
+	}
+	return c.daemon.patiently(ctx, func() error { return c.ask(ctx, v, to, x) })
+}
+
+// projectParts is project for more rows than a request may have. The first failure ends
+// the other requests, and is returned when they have ended.
+func (c *OPU) projectParts(ctx context.Context, v view, to strip, x []int8) error {
 	n := c.shape.inputs
 	rows := len(x) / n
-	for first := 0; first < rows; first += c.rows {
-		part := x[first*n : min(rows, first+c.rows)*n]
-		err := c.daemon.patiently(ctx, func() error { return c.ask(ctx, v, to.from(first), part) })
-		if err != nil {
-			return err
-		}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var next atomic.Int64 // row that nobody has asked for
+	var wg sync.WaitGroup
+	for range inFlight {
+		wg.Go(func() {
+			for ctx.Err() == nil {
+				first := int(next.Add(int64(c.rows))) - c.rows
+				if first >= rows {
+					return
+				}
+				part := x[first*n : min(rows, first+c.rows)*n]
+				if err := c.project(ctx, v, to.from(first), part); err != nil {
+					cancel(err)
+				}
+			}
+		})
 	}
-	return nil
+	wg.Wait()
+	return context.Cause(ctx)
 }
 
 // request appends the JSON part of one and returns it with its length.

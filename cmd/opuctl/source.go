@@ -130,10 +130,15 @@ func (s *sourceFlags) served(ctx context.Context, stderr io.Writer, n need, p *p
 	if s.patience == 0 {
 		o.Patience = -1
 	}
-	var mu sync.Mutex // a stack waits for several
+	var mu sync.Mutex // a stack waits for several, and a large batch twice
+	told := ""
 	o.Waiting = func(why error) {
 		mu.Lock()
 		defer mu.Unlock()
+		if why.Error() == told {
+			return
+		}
+		told = why.Error()
 		if errors.Is(why, client.ErrCalibrating) {
 			p.line("waiting: %v", why)
 			return
