@@ -77,14 +77,19 @@ func (r *Rig) learn(ctx context.Context) (*markers, error) {
 // separate finds the threshold between the off and the on levels of the learning
 // order.
 func (r *Rig) separate(levels []float64) (*markers, error) {
-	threshold, clear := split(levels, 0)
+	late := func(by int) func(int) int { return func(k int) int { return k - by } }
+	threshold, clear := split(levels, late(0))
 	if clear {
 		return &markers{threshold}, nil
 	}
-	for late := 1; late <= 3; late++ {
-		if _, clear := split(levels, late); clear {
+	if _, clear := split(levels, func(k int) int { return k / 2 }); clear {
+		return nil, fmt.Errorf("cannot use camera %s: each pattern was seen twice; the trigger's line rings or bounces, or both edges are taken: %w",
+			r.cam.Info().Model, ErrUnproven)
+	}
+	for by := 1; by <= 3; by++ {
+		if _, clear := split(levels, late(by)); clear {
 			return nil, fmt.Errorf("cannot use camera %s: each frame shows the pattern of %d before it; "+
-				"check the trigger's line, polarity and delay: %w", r.cam.Info().Model, late, ErrUnproven)
+				"check the trigger's line, polarity and delay: %w", r.cam.Info().Model, by, ErrUnproven)
 		}
 	}
 	return nil, fmt.Errorf("cannot tell all-on from all-off on %s: variances %.3g (counts squared) are in no order; "+
@@ -92,19 +97,23 @@ func (r *Rig) separate(levels []float64) (*markers, error) {
 		r.cam.Info().Model, levels, ErrNoContrast)
 }
 
-// split compares the levels of frames that come late patterns late with the
+// split compares the levels of frames, of which frame k shows pattern shown(k), with the
 // learning order, and says whether the on levels lie clear of the off levels.
-func split(levels []float64, late int) (threshold float64, clear bool) {
+func split(levels []float64, shown func(k int) int) (threshold float64, clear bool) {
 	var highestOff, lowestOn float64
 	offs, ons := 0, 0
-	for k := late; k < len(levels); k++ {
-		switch lit := learningOrder[k-late]; {
+	for k := range levels {
+		if shown(k) < 0 {
+			continue
+		}
+		lit := learningOrder[shown(k)]
+		switch {
 		case lit && (ons == 0 || levels[k] < lowestOn):
 			lowestOn = levels[k]
 		case !lit && (offs == 0 || levels[k] > highestOff):
 			highestOff = levels[k]
 		}
-		if learningOrder[k-late] {
+		if lit {
 			ons++
 		} else {
 			offs++

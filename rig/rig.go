@@ -55,8 +55,8 @@ type Rig struct {
 	config  Config
 	off, on *slm.Pattern // of the markers
 
-	mu       sync.Mutex // held during a run; guards what follows
-	exposure time.Duration
+	mu       sync.Mutex    // held during a run; guards what follows
+	exposure time.Duration // of the camera, not longer than the period; 0: not known
 	slots    *dictionary
 	markers  *markers // nil until learnt with the present settings
 
@@ -126,9 +126,18 @@ func (r *Rig) Configure(ctx context.Context, c camera.Config) (camera.Config, er
 	if err != nil {
 		return camera.Config{}, err
 	}
-	r.exposure = got.Exposure
 	r.markers = nil // another exposure or region has other levels
-	return got, nil
+	return got, r.take(got.Exposure)
+}
+
+// take remembers the camera's exposure: one that it rounded, or had before, may be too long.
+func (r *Rig) take(exposure time.Duration) error {
+	if r.exposure = 0; exposure > r.config.Period {
+		return fmt.Errorf("cannot go on with an exposure of %v: the patterns change every %v; shorten the exposure or lower the rate: %w",
+			exposure, r.config.Period, camera.ErrInput)
+	}
+	r.exposure = exposure
+	return nil
 }
 
 // Shutter can hold back the reference beam, the signal beam, or both.

@@ -48,6 +48,15 @@ func (r *Rig) Show(ctx context.Context, patterns []*slm.Pattern, sink Sink) erro
 	for k := range pending {
 		pending[k] = k
 	}
+	if r.exposure == 0 && len(pending) > 0 {
+		now, err := r.cam.Configure(ctx, camera.Config{})
+		if err == nil {
+			err = r.take(now.Exposure)
+		}
+		if err != nil {
+			return err
+		}
+	}
 	failures := 0 // runs in a row without progress
 	for len(pending) > 0 {
 		if r.markers == nil {
@@ -306,6 +315,10 @@ func (run *record) check(r *Rig) error {
 	switch {
 	case run.shown != len(run.good):
 		return fmt.Errorf("the SLM showed %d of %d patterns", run.shown, n)
+	case run.counts.Frames == 0 && run.counts.Triggers == 0:
+		return fmt.Errorf("the camera took no frame of %d patterns: no trigger reaches it; check the trigger's line (opuctl selftest --trigger)", n)
+	case run.counts.Triggers == 2*n:
+		return fmt.Errorf("the camera was triggered twice by each of %d patterns: the trigger's line rings or bounces, or both edges are taken", n)
 	case r.cam.Info().CountsTriggers && run.counts.Triggers != n:
 		return fmt.Errorf("the camera saw %d triggers for %d patterns; it sees none while it reads out a frame: "+
 			"lengthen the period of %v, or shorten the exposure of %v; if it saw too many, check the trigger's line",

@@ -39,6 +39,7 @@ type Bench struct {
 	exposures uint64
 	runs      uint64
 	shown     *slm.Pattern // what the mirrors show now
+	wiring    Wiring
 }
 
 // New builds a bench. It takes some milliseconds; columns of the medium are made
@@ -159,6 +160,11 @@ type exposure struct {
 	memory   float64       // correlation of the medium with that of the start
 	time     time.Duration // start, on the bench's clock
 	fault    Fault
+
+	before, after mixed         // what it sees of the neighbours
+	pulse         time.Duration // first edge of the pattern's pulse, from time
+	inverted      bool          // the pulse falls first
+	period        time.Duration // of the pattern
 }
 
 // step is what the mirrors do for a time.
@@ -166,6 +172,9 @@ type step struct {
 	pattern *slm.Pattern
 	period  time.Duration
 	silent  bool // the camera is not triggered
+
+	pulse    time.Duration // first edge of the camera's pulse, after the mirrors are set
+	inverted bool          // it falls first
 }
 
 // play shows the steps of a run and triggers the camera for each that is not silent.
@@ -184,6 +193,8 @@ func (b *Bench) play(steps []step) {
 	k := -1
 	for _, s := range steps {
 		x := b.moment()
+		x.pulse, x.inverted, x.period = s.pulse, s.inverted, s.period
+		x.before.pattern = b.shown
 		b.advance(s.pattern, s.period)
 		if s.silent {
 			continue
@@ -214,8 +225,14 @@ func (b *Bench) play(steps []step) {
 			taken = append(taken, x)
 		}
 	}
+	for i := range taken {
+		taken[i].after.pattern = b.shown // the last stays
+		if k := taken[i].position + 1; k < len(seen) {
+			taken[i].after.pattern = seen[k]
+		}
+	}
 	b.runs++
-	b.camera.expose(taken)
+	b.camera.expose(b.wiring, taken)
 }
 
 // moment is an exposure of now, without its pattern; callers hold the lock.

@@ -25,7 +25,7 @@ func (b *Bench) steps(off *slm.Pattern, shown []controller.Exposure) []step {
 		if gap := x.Start - b.boardTime; gap > 0 {
 			steps = append(steps, step{pattern: off, period: gap, silent: true})
 		}
-		steps = append(steps, step{pattern: x.Pattern, period: x.Exposure + x.Dark, silent: !x.Trigger})
+		steps = append(steps, step{pattern: x.Pattern, period: x.Exposure + x.Dark, silent: !x.Trigger, pulse: x.Pulse, inverted: x.Inverted})
 		b.boardTime = x.Start + x.Exposure + x.Dark
 	}
 	return steps

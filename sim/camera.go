@@ -41,6 +41,8 @@ type Camera struct {
 	run     int       // number of the armed run: buffers of earlier ones are ignored
 	limit   int       // frames of the run
 	began   time.Time // of a run without triggers; zero: it is a run with
+	trigger camera.Trigger
+	missed  int // triggers of the run that Wiring.Missed took
 	queue   []arrival
 	counts  camera.Counts
 	free    []int // indices of buffers
@@ -51,6 +53,7 @@ type Camera struct {
 type buffer struct {
 	pix   []byte
 	level []float32   // one row, before the ADC
+	other []float32   // the same, of a neighbour's light
 	mixed []complex64 // one row of the field
 }
 
@@ -77,6 +80,7 @@ func newCamera(b *Bench) *Camera {
 			Exposure: c.NominalExposure, BitDepth: c.BitDepth,
 			ROI: camera.ROI{Width: c.Width, Height: c.Height},
 		},
+		trigger: camera.Trigger{Line: triggerLines[0]},
 		arrived: make(chan struct{}, 1),
 	}
 }
@@ -141,6 +145,7 @@ func (c *Camera) Arm(ctx context.Context, r camera.Run) error {
 	}
 	c.armed, c.limit, c.counts, c.queue = true, r.Frames, camera.Counts{}, c.queue[:0]
 	c.run++
+	c.missed = 0
 	if c.began = (time.Time{}); r.Free {
 		c.began = time.Now()
 	}
@@ -148,7 +153,7 @@ func (c *Camera) Arm(ctx context.Context, r camera.Run) error {
 	if len(c.buffers) == 0 || len(c.buffers[0].pix) != size {
 		c.buffers = make([]buffer, cameraBuffers)
 		for i := range c.buffers {
-			c.buffers[i] = buffer{make([]byte, size), make([]float32, c.config.ROI.Width), make([]complex64, c.config.ROI.Width)}
+			c.buffers[i] = buffer{make([]byte, size), make([]float32, c.config.ROI.Width), make([]float32, c.config.ROI.Width), make([]complex64, c.config.ROI.Width)}
 		}
 	}
 	c.free = c.free[:0]
@@ -159,14 +164,14 @@ func (c *Camera) Arm(ctx context.Context, r camera.Run) error {
 }
 
 // expose takes the frames of a run of the DMD; called by the bench.
-func (c *Camera) expose(taken []exposure) {
+func (c *Camera) expose(w Wiring, taken []exposure) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if !c.armed || c.closed || !c.began.IsZero() {
 		return
 	}
 	var late, ready time.Duration
-	for _, x := range taken {
+	for _, x := range c.triggered(w, taken) {
 		if x.time < ready {
 			continue // still reading out
 		}

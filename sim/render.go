@@ -60,12 +60,16 @@ func (b *Bench) light(settings camera.Config, x exposure) light {
 func (b *Bench) render(f *camera.Frame, room buffer, settings camera.Config, x exposure) {
 	c := &b.config
 	l := b.light(settings, x)
+	neighbours := b.neighbours(settings, x)
 	noise := newStream(c.Seed, forPixels, x.index)
 	rows := newStream(c.Seed, forRows, x.index)
 	level := room.level[:f.Width]
 	for v := range f.Height {
 		first := (settings.ROI.V+v)*c.Width + settings.ROI.U
 		l.row(level, room.mixed, first)
+		for i := range neighbours {
+			neighbours[i].add(level, room, first)
+		}
 		b.sensor.see(level, first)
 		var offset float32
 		if c.RowNoise > 0 {
@@ -82,6 +86,38 @@ func (b *Bench) render(f *camera.Frame, room buffer, settings camera.Config, x e
 				binary.LittleEndian.PutUint16(row[2*u:], uint16(e))
 			}
 		}
+	}
+}
+
+// neighbour is the light of another pattern, for a part of an exposure.
+type neighbour struct {
+	light
+	share, rest float32 // of it, and of what is there before it is added
+}
+
+// neighbours are those that an exposure sees a part of; most see none.
+func (b *Bench) neighbours(settings camera.Config, x exposure) (all []neighbour) {
+	left := 1 - x.before.share - x.after.share
+	for _, m := range []mixed{x.before, x.after} {
+		if m.share == 0 {
+			continue
+		}
+		x.pattern = m.pattern
+		n := neighbour{light: b.light(settings, x), share: m.share, rest: 1}
+		if len(all) == 0 {
+			n.rest = max(0, left)
+		}
+		all = append(all, n)
+	}
+	return all
+}
+
+// add mixes the light into a row of mean electrons.
+func (n *neighbour) add(dst []float32, room buffer, first int) {
+	other := room.other[:len(dst)]
+	n.row(other, room.mixed, first)
+	for u := range dst {
+		dst[u] = n.rest*dst[u] + n.share*other[u]
 	}
 }
 

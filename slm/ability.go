@@ -1,6 +1,9 @@
 package slm
 
-import "context"
+import (
+	"context"
+	"time"
+)
 
 // What only some devices can do. Patterns have one bit for each mirror; a device whose
 // hardware knows patterns of more bits has no use for them here.
@@ -27,4 +30,17 @@ type TriggeredPlayer interface {
 	// last pattern has been shown, however long that takes; Stop ends the run before, and
 	// then Wait counts 0, because nobody knows how many edges came.
 	PlayTriggered(ctx context.Context, r Run) error
+}
+
+// Pulsing is a device whose pulse for the camera can be moved.
+type Pulsing interface {
+	// SetPulse holds from the next run on. During a run it fails with ErrBusy; a delay that
+	// the device cannot have is ErrInput, and changes nothing.
+	SetPulse(ctx context.Context, p Pulse) error
+}
+
+// Pulse is what tells the camera that a pattern is there.
+type Pulse struct {
+	Inverted bool          // it falls first
+	Delay    time.Duration // of its first edge, from the moment at which the mirrors are set; it may be negative
 }

@@ -20,7 +20,7 @@ func newSelftest() *cobra.Command {
 	var remote remoteFlags
 	var contact contactFlags
 	var board boardFlags
-	var dmd bool
+	var dmd, trigger bool
 	c := &cobra.Command{
 		Use:   "selftest",
 		Short: "Judge again whether an OPU is as good as its calibration",
@@ -30,6 +30,11 @@ place, drift and jitter, and whether the probe still looks as it did, that is
 whether the matrix is still the one of the calibration. Nothing is changed. If the
 verdict is "refused" the exit code is 1. With --url a daemon judges its device by the
 calibration in use.
+
+With --trigger the SLM plays a known order of all-on and all-off patterns, and what
+the camera makes of its pulses is judged: which line and edge, the first frames, how
+long exposures may be and when they may begin, the highest rate that holds, what is
+likely wrong with the cable. No calibration is needed, only light.
 
 With --dmd a DLPC900 board alone is put all questions of first contact, without camera
 and calibration: its USB descriptors, how fast images are sent with and without replies,
@@ -42,6 +47,14 @@ takes about a minute.`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if err := out.check(); err != nil {
 				return err
+			}
+			if trigger {
+				for _, name := range []string{"calibration", "report", "url", "dmd", "port", "yes", "out"} {
+					if c.Flags().Changed(name) {
+						return usage("--%s is of no use with --trigger", name)
+					}
+				}
+				return b.selftestTrigger(c, out)
 			}
 			if dmd {
 				for _, name := range []string{"calibration", "report", "url"} {
@@ -113,6 +126,7 @@ takes about a minute.`,
 	remote.register(c)
 	contact.register(c)
 	c.Flags().BoolVar(&dmd, "dmd", false, "ask a DLPC900 board, in place of an OPU")
+	c.Flags().BoolVar(&trigger, "trigger", false, "look at the trigger between SLM and camera alone")
 	c.Flags().StringVar(&board.port, "port", "", "with --dmd, USB `port` of the board; needed if there are several")
 	c.Flags().Lookup("out").Usage += " (" + firstContactFile + ")"
 	c.Flags().StringVar(&file, "calibration", "", "calibration `file` to judge by")

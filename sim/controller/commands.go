@@ -22,6 +22,7 @@ const (
 	codeInputSource     = 0x1A00
 	codeLUTConfig       = 0x1A31
 	codeDefinition      = 0x1A34
+	codeTriggerOut2     = 0x1A1E
 	codeTriggerIn1      = 0x1A35
 	codeLongFlip        = 0x1008
 	codeShortFlip       = 0x1009
@@ -139,7 +140,7 @@ var registerTable = map[uint16]register{
 	0x1A07:              {size: 1},
 	0x1A16:              {size: 4, unread: true},
 	0x1A1D:              {size: 5, check: (*Board).checkTriggerOut1},
-	0x1A1E:              {size: 5, check: (*Board).checkTriggerOut2},
+	codeTriggerOut2:     {size: 5, check: (*Board).checkTriggerOut2},
 	0x1A1F:              {size: 5},
 	0x1A20:              {size: 5},
 	0x1A21:              {size: 5},

@@ -16,9 +16,11 @@ type Exposure struct {
 	Pattern *slm.Pattern
 	Upper   []*slm.Pattern
 
-	Entry    int    // of the table; -1: the black pattern before a triggered entry
-	Position uint64 // in the sequence since it was started, black ones not counted
-	Trigger  bool   // there was a pulse on TRIG_OUT_2
+	Entry    int           // of the table; -1: the black pattern before a triggered entry
+	Position uint64        // in the sequence since it was started, black ones not counted
+	Trigger  bool          // there was a pulse on TRIG_OUT_2
+	Pulse    time.Duration // its first edge, after Start
+	Inverted bool          // it was the falling one
 
 	// On the board's clock: when the mirrors were set, for how long, and how long they
 	// were dark after it. A stop cuts them short.
@@ -168,6 +170,7 @@ func (b *Board) emit(index int, e entry, exposure, dark time.Duration) {
 		x.Pattern = b.memory.black
 	} else {
 		x.Pattern, x.Trigger = b.mirrors(e.image, e.bit), !e.silent
+		x.Pulse, x.Inverted = b.firstEdge()
 		for k := 1; k < e.depth; k++ {
 			x.Upper = append(x.Upper, b.mirrors(e.image, e.bit+k))
 		}

@@ -34,6 +34,16 @@ func (b *Board) checkTriggerOut(data []byte, apart int) errorCode {
 	return noError
 }
 
+// firstEdge is that of the pulse on output 2, after the start of a pattern.
+func (b *Board) firstEdge() (after time.Duration, falling bool) {
+	r := b.registers[codeTriggerOut2]
+	at := r[1:]
+	if falling = r[0]&1 != 0; falling {
+		at = r[3:]
+	}
+	return time.Duration(int16(binary.LittleEndian.Uint16(at))) * time.Microsecond, falling
+}
+
 func (b *Board) checkTriggerIn1(data []byte) errorCode {
 	switch {
 	case b.sequencer.state != stopped:

@@ -235,6 +235,15 @@ func (d *Device) SetTriggerOut(ctx context.Context, output int, t TriggerOut) er
 	})
 }
 
+// SetPulse sets output 2, the one for a camera.
+func (d *Device) SetPulse(ctx context.Context, p slm.Pulse) error {
+	t := TriggerOut{Inverted: p.Inverted, Rising: p.Delay, Falling: p.Delay + minPulse}
+	if p.Inverted {
+		t.Rising, t.Falling = t.Falling, t.Rising
+	}
+	return d.SetTriggerOut(ctx, 2, t)
+}
+
 // SetTriggerIn sets what the inputs do while nothing plays.
 func (d *Device) SetTriggerIn(ctx context.Context, t TriggerIn) error {
 	if err := t.check(); err != nil {
