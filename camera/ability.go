@@ -16,8 +16,8 @@ type Inspector interface {
 
 // Paced is a camera that knows how fast it is.
 type Paced interface {
-	// MinPeriod is the shortest time from trigger to trigger with the present settings,
-	// with an exposure as short as there is; 0: not known. It never blocks.
+	// MinPeriod is the shortest time from trigger to trigger as the camera was opened: with
+	// the whole sensor, and an exposure as short as there is; 0: not known. It never blocks.
 	MinPeriod() time.Duration
 }
 

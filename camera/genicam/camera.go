@@ -39,6 +39,7 @@ type Camera struct {
 	formats map[int]Format // by depth
 	config  camera.Config
 	format  Format
+	pace    time.Duration
 	unsure  bool // a setting failed half-way: config may be wrong
 
 	armed struct { // for what the camera was prepared last, so that it need not be again
@@ -68,7 +69,7 @@ func Open(ctx context.Context, m *genapi.Map, info camera.Info, o Options) (*Cam
 }
 
 func (c *Camera) open(ctx context.Context) error {
-	for _, f := range []func(context.Context) error{c.Stop, c.findFormats, c.findSensor, c.findExposures} {
+	for _, f := range []func(context.Context) error{c.Stop, c.findFormats, c.findSensor, c.findExposures, c.findPace} {
 		if err := f(ctx); err != nil {
 			return err
 		}

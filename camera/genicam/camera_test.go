@@ -31,6 +31,12 @@ func TestOpen(t *testing.T) {
 	if m.value("ExposureAuto", 0) != 0 || m.value("AcquisitionFrameRateEnable", 0) != 0 {
 		t.Error("the exposure is not free to be set")
 	}
+	if c.MinPeriod() != 5*time.Millisecond || m.value("ExposureTime", 0) != 5000 {
+		t.Errorf("at most 200 frames a second are a period of %v; the exposure was left at %d us", c.MinPeriod(), m.value("ExposureTime", 0))
+	}
+	if c := whole().without("AcquisitionFrameRate").mustOpen(t, Options{}); c.MinPeriod() != 0 {
+		t.Errorf("a camera that does not tell has a period of %v", c.MinPeriod())
+	}
 }
 
 func TestConfigure(t *testing.T) {

@@ -126,6 +126,7 @@ func whole() *model {
 	m.float("ExposureTime", 5000, "<Min>12</Min><Max>1000000</Max>")
 	m.enumeration("ExposureAuto", 1, "Off", "Continuous")
 	m.boolean("AcquisitionFrameRateEnable", 1)
+	m.float("AcquisitionFrameRate", 30, "<Min>1</Min><Max>200</Max>")
 	m.enumeration("GainAuto", 2, "Off", "Once", "Continuous")
 	m.boolean("GammaEnable", 1)
 	m.float("Gamma", 2, "<Min>1</Min><Max>4</Max>")
