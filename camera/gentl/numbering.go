@@ -5,8 +5,8 @@ package gentl
 //
 // What the id of a run's first frame is the standard leaves open. GigE Vision begins with 1
 // and skips 0 when its 16 bits are full; USB3 Vision begins with 0; others begin where they
-// like, or go on from run to run, which is learnt: a run whose first frame is lost is then
-// seen from the second run on, and in the first only by the counters.
+// like. Some go on from run to run instead. Which it is is learnt from the first runs: where
+// the first frame of one of those is lost, it may be missed only by the counters.
 type numbering struct {
 	gev bool
 
@@ -15,10 +15,21 @@ type numbering struct {
 	last       uint64 // id of the frame before
 	lastKnown  bool
 
+	style style
+
 	began bool   // the run has a frame
 	next  uint64 // sequence number, if nothing is lost
 	most  uint64 // frames that a run may have lost before its first
 }
+
+// style is what becomes of ids at a new run.
+type style uint8
+
+const (
+	unknown  style = iota
+	restarts       // they begin again
+	goesOn
+)
 
 // newNumbering knows where ids begin for a type of transport layer.
 func newNumbering(kind string) numbering {
@@ -62,15 +73,29 @@ func (n *numbering) number(id uint64) uint64 {
 
 // before is how many frames a run lost before its first one.
 func (n *numbering) before(id uint64) uint64 {
-	lost := n.most + 1
+	nonsense := n.most + 1
+	first, last := nonsense, nonsense
 	if n.firstKnown {
-		lost = min(lost, id-n.first)
+		first = id - n.first
 	}
 	if n.lastKnown {
-		lost = min(lost, n.skipped(n.last, id))
+		last = n.skipped(n.last, id)
 	}
-	if lost > n.most {
-		n.first, n.firstKnown = id, true
+	switch {
+	case n.style == unknown && first == 0 && last != 0 && n.lastKnown:
+		n.style = restarts
+	case n.style == unknown && last == 0 && first != 0:
+		n.style = goesOn
+	}
+	lost := min(first, last)
+	switch n.style {
+	case restarts:
+		lost = first
+	case goesOn:
+		lost = last
+	}
+	if lost > n.most { // it is otherwise than it was thought to be
+		n.style, n.first, n.firstKnown = unknown, id, true
 		return 0
 	}
 	return lost

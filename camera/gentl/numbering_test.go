@@ -20,6 +20,8 @@ func TestNumbering(t *testing.T) {
 		{"begins at 7", "CXP", [][]uint64{{7, 8}, {7, 9}, {8}}, [][]uint64{{0, 1}, {0, 2}, {1}}},
 		{"goes on", "CXP", [][]uint64{{100, 101}, {102, 104}, {106}}, [][]uint64{{0, 1}, {0, 2}, {1}}},
 		{"goes on, though it should not", "GEV", [][]uint64{{1, 2, 3}, {4, 5}, {7}}, [][]uint64{{0, 1, 2}, {0, 1}, {1}}},
+		{"begins again, and loses what would go on", "GEV", [][]uint64{{1, 2}, {1}, {2, 3}}, [][]uint64{{0, 1}, {0}, {1, 2}}},
+		{"goes on, and then begins again", "CXP", [][]uint64{{3}, {4}, {1}, {1}, {2}}, [][]uint64{{0}, {0}, {0}, {0}, {1}}},
 		{"leaps", "CXP", [][]uint64{{5, 5000, 5001}}, [][]uint64{{0, 1, 2}}},
 		{"goes back", "U3V", [][]uint64{{5, 3}}, [][]uint64{{5, 6}}},
 		{"does not count", "CXP", [][]uint64{{0, 0, 0}}, [][]uint64{{0, 1, 2}}},

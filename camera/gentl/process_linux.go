@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -32,6 +33,7 @@ const helperName = "opu-gentl"
 // How long a producer may take to answer before its helper is given up: to look for devices
 // it may train links, everything else is quick.
 const (
+	probeLimit  = 2 * time.Second
 	callLimit   = 5 * time.Second
 	searchLimit = 30 * time.Second
 	closeLimit  = 3 * time.Second
@@ -52,9 +54,10 @@ type process struct {
 	last    uint64 // id of a request
 	pending func(wire.Reply)
 
-	gone chan struct{} // closed when the helper will not answer any more
-	once sync.Once
-	why  error // meaningful when gone is closed
+	closing atomic.Bool   // we end it
+	gone    chan struct{} // closed when the helper will not answer any more
+	once    sync.Once
+	why     error // meaningful when gone is closed
 }
 
 // findHelper is the helper's file.
@@ -178,6 +181,10 @@ func (p *process) listen() {
 	}
 	p.cmd.Process.Kill() // if it has not ended yet
 	err := p.cmd.Wait()
+	if p.closing.Load() {
+		p.give(p.fault(camera.ErrClosed, "go on", "closed"))
+		return
+	}
 	text := "it ended"
 	if err != nil {
 		text = err.Error()
@@ -263,19 +270,15 @@ func condition(code int32) error {
 	return camera.ErrRefused
 }
 
-// close ends the helper: it closes the camera when we close the sockets.
+// close ends the helper, which closes the camera first if it can.
 func (p *process) close() {
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		p.control.CloseWrite()
-		<-p.gone
-	}()
+	p.closing.Store(true)
+	p.control.CloseWrite()
 	select {
-	case <-ended:
+	case <-p.gone:
 	case <-time.After(closeLimit):
+		p.give(p.fault(camera.ErrClosed, "go on", "closed"))
 	}
-	p.give(p.fault(camera.ErrClosed, "go on", "closed"))
 	p.memory.Close()
 }
 

@@ -72,19 +72,26 @@ func build(file string, flags ...string) (string, error) {
 var (
 	buildNew = sync.OnceValues(func() (string, error) { return build("test") })
 	buildOld = sync.OnceValues(func() (string, error) { return build("old", "-DOLD") })
+
+	// With a sensor of the size that the project is about.
+	buildLarge = sync.OnceValues(func() (string, error) { return build("large", "-DSENSOR_WIDTH=1280", "-DSENSOR_HEIGHT=1280") })
 )
 
 // producer is the test producer's file; old is one of GenTL 1.0.
 func producer(t testing.TB, old bool) string {
 	t.Helper()
+	if old {
+		return built(t, buildOld)
+	}
+	return built(t, buildNew)
+}
+
+func built(t testing.TB, build func() (string, error)) string {
+	t.Helper()
 	if _, err := exec.LookPath("gcc"); err != nil || !helper.Built {
 		t.Skip("NOT TESTED: GenTL needs a C compiler, for the producer of the tests and for the helper (CGO_ENABLED=1)")
 	}
-	make := buildNew
-	if old {
-		make = buildOld
-	}
-	path, err := make()
+	path, err := build()
 	if err != nil {
 		t.Fatal(err)
 	}

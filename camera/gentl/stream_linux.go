@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/light-in-the-loop/opu/camera"
+	"github.com/light-in-the-loop/opu/camera/genicam"
 	"github.com/light-in-the-loop/opu/camera/gentl/internal/wire"
 )
 
@@ -35,7 +36,15 @@ type stream struct {
 	out       []int  // parts of each buffer that are in the queue or with the caller
 	counts    camera.Counts
 	message   [wire.ReleaseSize]byte
+	spread    spread
+
+	quiet *time.Timer // of Wait's goroutine
+	probe func(ctx context.Context) error
 }
+
+// quietTime is how long no frame comes before the camera is asked whether it is still there:
+// producers tell of a pulled cable, or go on waiting, as they like.
+const quietTime = time.Second
 
 // slot is where a place for a frame is.
 type slot uint8
@@ -48,19 +57,19 @@ const (
 
 // shape is what frames of a run look like.
 type shape struct {
-	width, height int
-	depth         int
-	format        uint32 // PFNC
-	size          int    // of a buffer
-	parts         int    // images in it, at most
+	genicam.Image
+	depth int
+	size  int // of a buffer
+	parts int // images in it, at most
 }
 
 // slotsPerRun keeps the numbers of different runs apart in Frame.Buffer.
 const slotsPerRun = 1 << 24
 
-func newStream(p *process, m *mapping, buffers int, o wire.Opened) *stream {
+// newStream is the stream of an open device. probe fails if the device has gone.
+func newStream(p *process, m *mapping, buffers int, o wire.Opened, probe func(context.Context) error) *stream {
 	s := &stream{
-		p: p, memory: m, buffers: buffers, numbering: newNumbering(o.Type),
+		p: p, memory: m, buffers: buffers, numbering: newNumbering(o.Type), probe: probe, quiet: time.NewTimer(quietTime),
 		hasTime: o.TicksPerSecond > 0,
 		arrived: make(chan struct{}, 1), runEnded: make(chan uint32, 1),
 	}
@@ -119,7 +128,7 @@ func (s *stream) take(r *wire.Record) {
 		return // of a run that is over
 	}
 	if r.Part == 0 {
-		s.out[r.Buffer] = int(r.Parts)
+		s.out[r.Buffer] = min(int(r.Parts), s.shape.parts)
 	}
 	f := &s.queue[(s.head+s.n)%len(s.queue)]
 	s.n++
@@ -132,10 +141,11 @@ func (s *stream) take(r *wire.Record) {
 // frame describes what a record tells of.
 func (s *stream) frame(r *wire.Record) camera.Frame {
 	h := &s.shape
-	bpp := camera.BytesPerPixel(h.depth)
-	f := camera.Frame{
-		Width: h.width, Height: h.height, BitDepth: h.depth, Stride: h.width*bpp + int(min(r.PadX, 1<<20)),
-		HostTime: time.Now(),
+	row := h.Width * camera.BytesPerPixel(h.depth)
+	f := camera.Frame{Width: h.Width, Height: h.Height, BitDepth: h.depth, Stride: row + int(min(r.PadX, 1<<20)), HostTime: time.Now()}
+	need := uint64((h.Height-1)*f.Stride + row)
+	if h.Format.Packed() {
+		f.Stride, need = row, uint64(h.Bytes) // until they are unpacked
 	}
 	switch id := r.ID; {
 	case r.Flags&wire.HasID == 0:
@@ -155,15 +165,13 @@ func (s *stream) frame(r *wire.Record) camera.Frame {
 		// The images of one buffer have one time; a nanosecond each keeps their order.
 		f.DeviceTime = time.Duration(t) + time.Duration(r.Part)
 	}
-	need := uint64((h.height-1)*f.Stride + h.width*bpp)
 	start := uint64(int(r.Buffer)*h.size) + r.Offset
 	switch {
-	case r.Flags&wire.NotImage != 0, r.Width != 0 && int(r.Width) != h.width, h.format != 0 && !sameFormat(r, h.format),
+	case r.Flags&wire.NotImage != 0, r.Width != 0 && int(r.Width) != h.Width, !sameFormat(r, h.Format),
 		r.Offset > uint64(h.size) || need > uint64(h.size)-r.Offset:
-		f.Status = camera.Damaged // it is not what was asked for; whatever lies there keeps its shape
-		start, f.Stride = uint64(int(r.Buffer)*h.size), h.width*bpp
-		need = uint64(h.height * f.Stride)
-	case r.Flags&(wire.Incomplete|wire.TooLarge) != 0, r.Filled < need, r.Height != 0 && int(r.Height) < h.height:
+		f.Status = camera.Damaged // it is not what was asked for: what lies there is shown as if it were
+		start, f.Stride, need = uint64(int(r.Buffer)*h.size), row, uint64(h.Bytes)
+	case r.Flags&(wire.Incomplete|wire.TooLarge) != 0, r.Filled < need, r.Height != 0 && int(r.Height) < h.Height:
 		f.Status = camera.Incomplete
 	}
 	f.Pix = s.memory.bytes[start : start+need : start+need]
@@ -172,10 +180,10 @@ func (s *stream) frame(r *wire.Record) camera.Frame {
 
 // sameFormat tells whether pixels are in the format that was configured. CoaXPress has codes
 // of its own (namespace 3); what is in no namespace that is known cannot be told.
-func sameFormat(r *wire.Record, format uint32) bool {
+func sameFormat(r *wire.Record, format genicam.Format) bool {
 	switch r.Namespace {
 	case 1, 4:
-		return uint32(r.Format) == format
+		return genicam.Format(r.Format) == format
 	case 3:
 		code, ok := coaxpress[uint32(r.Format)]
 		return !ok || code == format
@@ -183,9 +191,11 @@ func sameFormat(r *wire.Record, format uint32) bool {
 	return true
 }
 
-// The codes of CoaXPress for grey pixels, and those of PFNC in 32 bits. One was seen in use
-// (0x102), the others follow the same numbering.
-var coaxpress = map[uint32]uint32{0x101: 0x01080001, 0x102: 0x01100003, 0x103: 0x01100005, 0x104: 0x01100025, 0x105: 0x01100007}
+// The codes of CoaXPress for grey pixels. One was seen in use (0x102), the others follow the
+// same numbering.
+var coaxpress = map[uint32]genicam.Format{
+	0x101: genicam.Mono8, 0x102: genicam.Mono10, 0x103: genicam.Mono12, 0x104: genicam.Mono14, 0x105: genicam.Mono16,
+}
 
 // start begins a run; frames come when the camera is started next.
 func (s *stream) start(ctx context.Context, h shape, frames int) error {
@@ -201,6 +211,13 @@ func (s *stream) start(ctx context.Context, h shape, frames int) error {
 	}
 	clear(s.slots)
 	clear(s.out)
+	s.spread = spread{format: h.Format}
+	if h.Format.Packed() {
+		s.spread.slots = make([][]byte, slots)
+		for i := range s.spread.slots {
+			s.spread.slots[i] = make([]byte, 2*h.Width*h.Height)
+		}
+	}
 	s.shape, s.armed, s.failed, s.counts = h, true, nil, camera.Counts{}
 	s.head, s.n, s.lent = 0, 0, 0
 	s.numbering.run(frames)
@@ -217,12 +234,26 @@ func (s *stream) start(ctx context.Context, h shape, frames int) error {
 // wait is camera.Device's Wait.
 func (s *stream) wait(ctx context.Context, dst []camera.Frame) (int, error) {
 	for {
-		n, err := s.pop(dst)
+		n, spread, err := s.pop(dst)
 		if n > 0 || err != nil {
+			spread.unpack(dst[:n])
 			return n, err
 		}
+		s.quiet.Reset(quietTime)
 		select {
 		case <-s.arrived:
+		case <-s.quiet.C:
+			err := s.probe(ctx)
+			select {
+			case <-s.p.gone: // the next turn tells why
+				continue
+			default:
+			}
+			if err != nil && ctx.Err() == nil {
+				s.mu.Lock()
+				s.failed = s.p.fault(camera.ErrUnplugged, "wait for frames", "the camera does not answer ("+err.Error()+"); see whether it is plugged in and open it again")
+				s.mu.Unlock()
+			}
 		case <-s.p.gone:
 			if err := s.usable("wait for a frame"); err != nil {
 				return 0, err
@@ -234,16 +265,34 @@ func (s *stream) wait(ctx context.Context, dst []camera.Frame) (int, error) {
 	}
 }
 
-func (s *stream) pop(dst []camera.Frame) (int, error) {
+// spread is where pixels that share bytes get two each.
+type spread struct {
+	format genicam.Format
+	slots  [][]byte // nil: pixels stay where they are
+}
+
+func (x spread) unpack(frames []camera.Frame) {
+	if x.slots == nil {
+		return
+	}
+	for i := range frames {
+		pix := x.slots[frames[i].Buffer%slotsPerRun]
+		x.format.Unpack(pix, frames[i].Pix)
+		frames[i].Pix = pix
+	}
+}
+
+// pop takes frames from the queue, which are still to be unpacked.
+func (s *stream) pop(dst []camera.Frame) (int, spread, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
 	case s.closed:
-		return 0, s.p.fault(camera.ErrClosed, "wait for a frame", "closed")
+		return 0, spread{}, s.p.fault(camera.ErrClosed, "wait for a frame", "closed")
 	case !s.armed:
-		return 0, s.p.fault(camera.ErrNotArmed, "wait for a frame", "there is no run")
+		return 0, spread{}, s.p.fault(camera.ErrNotArmed, "wait for a frame", "there is no run")
 	case len(dst) == 0:
-		return 0, s.p.fault(camera.ErrInput, "wait for a frame", "no room for one")
+		return 0, spread{}, s.p.fault(camera.ErrInput, "wait for a frame", "no room for one")
 	}
 	n := min(len(dst), s.n, s.most()-s.lent)
 	for i := range n {
@@ -256,13 +305,13 @@ func (s *stream) pop(dst []camera.Frame) (int, error) {
 	s.lent += n
 	switch {
 	case n > 0:
-		return n, nil
+		return n, s.spread, nil
 	case s.failed != nil:
-		return 0, s.failed
+		return 0, spread{}, s.failed
 	case s.lent >= s.most(), s.n == 0 && s.starved():
-		return 0, s.p.fault(camera.ErrNoBuffers, "wait for a frame", fmt.Sprintf("%d frames are with the caller", s.lent))
+		return 0, spread{}, s.p.fault(camera.ErrNoBuffers, "wait for a frame", fmt.Sprintf("%d frames are with the caller", s.lent))
 	}
-	return 0, nil
+	return 0, spread{}, nil
 }
 
 // most is how many frames may be with the caller.

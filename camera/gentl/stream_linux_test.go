@@ -8,11 +8,12 @@ import (
 	"time"
 
 	"github.com/light-in-the-loop/opu/camera"
+	"github.com/light-in-the-loop/opu/camera/genicam"
 	"github.com/light-in-the-loop/opu/camera/gentl/internal/wire"
 )
 
 // The whole of the sensor, in a byte a pixel.
-var whole = shape{width: 64, height: 48, depth: 8, format: 0x01080001, size: 64 * 48, parts: 1}
+var whole = shape{Image: genicam.Image{Width: 64, Height: 48, Format: genicam.Mono8, Bytes: 64 * 48}, depth: 8, size: 64 * 48, parts: 1}
 
 // rawStream is a stream without the camera's features: what those would write is written here.
 type rawStream struct {
@@ -30,7 +31,7 @@ func openRaw(t testing.TB, old bool) *rawStream {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &rawStream{newStream(p, memory, buffers, opened), m}
+	s := &rawStream{newStream(p, memory, buffers, opened, func(context.Context) error { return nil }), m}
 	t.Cleanup(s.stream.close)
 	return s
 }

@@ -7,6 +7,7 @@
 //
 //	trigger N     N edges of the trigger line, at a rate that the host follows: each waits
 //	              for a buffer, though not for long
+//	burst N       N frames by themselves, as fast as there are buffers; nothing is drawn
 //	drop K        frame K of the run, from 0, is taken and never delivered
 //	damage K      frame K is delivered incomplete
 //	double K      the edge of frame K makes two frames
@@ -35,7 +36,11 @@
 enum { OK = 0, ERROR = -1001, NOT_INITIALISED = -1002, BUSY = -1004, BAD_HANDLE = -1006, BAD_ID = -1007, BAD_PARAMETER = -1009, IO = -1010,
 	TIMEOUT = -1011, ABORT = -1012, BAD_BUFFER = -1013, NOT_AVAILABLE = -1014, BAD_ADDRESS = -1015, TOO_SMALL = -1016, BAD_INDEX = -1017 };
 
-enum { SENSOR_WIDTH = 64, SENSOR_HEIGHT = 48, MOST_BUFFERS = 256, XML = 0x10000, MEMORY = 0x400 };
+#ifndef SENSOR_WIDTH
+#define SENSOR_WIDTH 64
+#define SENSOR_HEIGHT 48
+#endif
+enum { MOST_BUFFERS = 256, XML = 0x10000, MEMORY = 0x400 };
 
 // Handles, which are numbers on purpose.
 #define TL ((void *)0x11)
@@ -66,6 +71,7 @@ static uint8_t registers[MEMORY], stream_registers[16];
 static uint64_t next_id, frame, clock_ns = 1000000000, started, delivered, underrun; // frame: of the run
 static int filling = -1; // a buffer that waits for more parts
 static int64_t drop = -1, damage = -1, twice = -1, first_id = 1;
+static int64_t burst;
 static int deaf, rounding = 1, crash, hang, unplugged, type, control = -1;
 static __thread int32_t last_code;
 static __thread char last_text[128];
@@ -206,6 +212,8 @@ static void expose(void) {
 	size_t n = image_size();
 	if ((part + 1) * n > b->size) {
 		b->incomplete = 1;
+	} else if (burst > 0) {
+		memcpy(b->memory + part * n, &k, sizeof k); // enough to tell it by
 	} else if (damaged) {
 		b->incomplete = 1;
 		fill(b->memory + part * n, k, b->height / 2);
@@ -242,8 +250,9 @@ static void edge(void) {
 static void *free_run(void *unused) {
 	(void)unused;
 	for (;;) {
-		usleep(1000);
+		usleep(burst > 0 ? 20 : 1000);
 		pthread_mutex_lock(&lock);
+		for (; burst > 0 && inputs > 0; burst--) expose();
 		if (acquiring && get(0x04C) && !get(0x058) && !unplugged && !hang) {
 			expose();
 		}
@@ -264,6 +273,7 @@ static void *obey(void *unused) {
 		}
 		pthread_mutex_lock(&lock);
 		if (!strcmp(word, "trigger")) while (n-- > 0) edge();
+		else if (!strcmp(word, "burst")) burst = n;
 		else if (!strcmp(word, "drop")) drop = n;
 		else if (!strcmp(word, "damage")) damage = n;
 		else if (!strcmp(word, "double")) twice = n;

@@ -1,0 +1,323 @@
+package gentl
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/light-in-the-loop/opu/camera"
+	"github.com/light-in-the-loop/opu/camera/genapi"
+	"github.com/light-in-the-loop/opu/camera/genicam"
+	"github.com/light-in-the-loop/opu/camera/gentl/internal/wire"
+)
+
+// latency is how late a frame may be, of grabbers that need far less and of producers that
+// poll.
+const latency = 250 * time.Millisecond
+
+// Device is a camera behind a producer.
+type Device struct {
+	p      *process
+	stream *stream
+	camera *genicam.Camera
+	m      *genapi.Map
+	grab   *genapi.Map // features of the stream; nil: it tells none, or they are not needed
+	info   camera.Info
+	parts  int
+	most   int // images in a buffer
+
+	turn chan struct{} // held by who talks to the camera
+
+	mu     sync.Mutex // guards what follows
+	closed bool
+	armed  bool
+	counts camera.Counts // of the last run
+	once   sync.Once
+}
+
+var (
+	_ camera.Device    = (*Device)(nil)
+	_ camera.Inspector = (*Device)(nil)
+)
+
+// Open opens a camera. Errors wrap camera.ErrUnplugged if it is not there, camera.ErrRefused
+// if it, or its producer, does not do what is needed, errors.ErrUnsupported if the helper is
+// missing.
+func Open(ctx context.Context, r Ref, o Options) (*Device, error) {
+	if err := o.check(); err != nil {
+		return nil, err
+	}
+	p, found, opened, err := connect(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	d := &Device{p: p, turn: make(chan struct{}, 1), most: o.Parts}
+	if err := d.open(ctx, found, opened, o); err != nil {
+		p.close()
+		return nil, err
+	}
+	return d, nil
+}
+
+func (d *Device) open(ctx context.Context, found Found, opened wire.Opened, o Options) (err error) {
+	remote := port{d.p, wire.Remote}
+	var probe uint64
+	if d.m, probe, err = remote.description(ctx); err != nil {
+		return err
+	}
+	if d.most > 1 {
+		if d.grab, _, err = (port{d.p, wire.Stream}).description(ctx); err != nil {
+			return err
+		}
+		if _, err := d.grab.Limits(ctx, partCount); err != nil {
+			return d.p.fault(camera.ErrRefused, "put several images into a buffer", "its stream has no feature "+partCount+"; leave the option out ("+err.Error()+")")
+		}
+	}
+	reply, err := d.p.ask(ctx, callLimit, wire.Request{Do: wire.Payload})
+	if err != nil {
+		return err
+	}
+	buffers := o.Buffers
+	if reply.Payload != nil {
+		buffers = max(buffers, reply.Payload.Least+1)
+	}
+	info := camera.Info{
+		Model: title(found), Serial: found.Serial, Buffers: buffers * d.most / 2,
+		Latency: latency, HasTime: opened.TicksPerSecond > 0,
+	}
+	if info.Serial == "" {
+		info.Serial = found.Device
+	}
+	if d.camera, err = genicam.Open(ctx, d.m, info, o.Camera); err != nil {
+		return err
+	}
+	d.info = d.camera.Info()
+	d.info.BitDepths = slices.Clone(d.info.BitDepths)
+	const beside = 64 << 10 // for what cameras add to pixels
+	room := roundUp(2*d.info.Width*d.info.Height*d.most+beside, pageSize)
+	memory, err := mapMemory(d.p.memory, buffers*room)
+	if err != nil {
+		return err
+	}
+	d.stream = newStream(d.p, memory, buffers, opened, func(ctx context.Context) error {
+		if probe == 0 {
+			return nil
+		}
+		_, err := d.p.ask(ctx, probeLimit, wire.Request{Do: wire.Read, Port: wire.Remote, Address: probe, Size: 4})
+		return err
+	})
+	return nil
+}
+
+// title is what to call a camera.
+func title(f Found) string {
+	switch {
+	case f.Model == "":
+		return f.Device
+	case f.Vendor == "":
+		return f.Model
+	}
+	return f.Vendor + " " + f.Model
+}
+
+// partCount is the feature of a stream that puts several images into a buffer.
+const partCount = "BufferPartCount"
+
+// pageSize is what buffers are aligned to if the producer does not say.
+const pageSize = 4096
+
+func roundUp(x, to int) int { return (x + to - 1) / to * to }
+
+// Info implements camera.Device.
+func (d *Device) Info() camera.Info {
+	i := d.info
+	i.BitDepths = slices.Clone(i.BitDepths)
+	return i
+}
+
+// Settings implements camera.Inspector.
+func (d *Device) Settings() []camera.Setting { return d.camera.Settings() }
+
+// begin takes the turn to talk to the camera, until end is called.
+func (d *Device) begin(ctx context.Context, what string) (end func(), err error) {
+	if err := context.Cause(ctx); err != nil {
+		return nil, d.failed(what, err)
+	}
+	select {
+	case d.turn <- struct{}{}:
+	case <-ctx.Done():
+		return nil, d.failed(what, context.Cause(ctx))
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.closed {
+		<-d.turn
+		return nil, d.failed(what, camera.ErrClosed)
+	}
+	return func() { <-d.turn }, nil
+}
+
+func (d *Device) failed(what string, err error) error {
+	return fmt.Errorf("cannot %s camera %s (%s): %w", what, d.info.Model, d.info.Serial, err)
+}
+
+// Configure implements camera.Device.
+func (d *Device) Configure(ctx context.Context, c camera.Config) (camera.Config, error) {
+	end, err := d.begin(ctx, "configure")
+	if err != nil {
+		return camera.Config{}, err
+	}
+	defer end()
+	if d.armed {
+		return camera.Config{}, d.failed("configure", camera.ErrArmed)
+	}
+	return d.camera.Configure(ctx, c)
+}
+
+// Arm implements camera.Device.
+func (d *Device) Arm(ctx context.Context, r camera.Run) error {
+	end, err := d.begin(ctx, "arm")
+	if err != nil {
+		return err
+	}
+	defer end()
+	switch {
+	case d.armed:
+		return d.failed("arm", camera.ErrArmed)
+	case r.Frames < 1:
+		return d.failed("arm", fmt.Errorf("a run of %d frames, at least one is needed: %w", r.Frames, camera.ErrInput))
+	}
+	if err := d.arm(ctx, r); err != nil {
+		// What was begun is ended, also if the caller has no time for it any more.
+		tidy, cancel := context.WithTimeout(context.WithoutCancel(ctx), callLimit)
+		defer cancel()
+		d.camera.Stop(tidy)
+		d.stream.stop(tidy)
+		return err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.armed = true
+	return nil
+}
+
+func (d *Device) arm(ctx context.Context, r camera.Run) error {
+	if err := d.camera.Arm(ctx, r); err != nil {
+		return err
+	}
+	parts := partsOf(r, d.most)
+	if d.grab != nil && parts != d.parts {
+		if err := d.grab.SetInt(ctx, partCount, int64(parts)); err != nil {
+			return d.failed("arm", fmt.Errorf("%s: %w", partCount, err))
+		}
+		d.parts = parts
+	}
+	size, err := d.bufferSize(ctx, parts)
+	if err != nil {
+		return err
+	}
+	image := d.camera.Image()
+	if err := d.stream.start(ctx, shape{Image: image, depth: image.Format.BitDepth(), size: size, parts: parts}, r.Frames); err != nil {
+		return err
+	}
+	return d.camera.Start(ctx)
+}
+
+// partsOf is how many images a buffer gets: a number of which whole buffers make the run, so
+// that the last frames of it do not wait for more.
+func partsOf(r camera.Run, most int) int {
+	if r.Free {
+		return 1
+	}
+	for parts := min(most, r.Frames); ; parts-- {
+		if r.Frames%parts == 0 {
+			return parts
+		}
+	}
+}
+
+// bufferSize is how large the buffers of the next run must be: what the stream says, else
+// what the camera says, and in any case what the pixels need.
+func (d *Device) bufferSize(ctx context.Context, parts int) (int, error) {
+	reply, err := d.p.ask(ctx, callLimit, wire.Request{Do: wire.Payload})
+	if err != nil {
+		return 0, err
+	}
+	size := int64(d.camera.Image().Bytes) * int64(parts)
+	alignment := pageSize
+	if n := reply.Payload; n != nil {
+		size = max(size, int64(min(n.Size, 1<<46)))
+		if n.Size == 0 {
+			if payload, err := d.m.Int(ctx, "PayloadSize"); err == nil {
+				size = max(size, min(payload, 1<<40)*int64(parts))
+			}
+		}
+		alignment = max(n.Alignment, 1)
+		if n.Alignment == 0 {
+			alignment = pageSize
+		}
+	}
+	return roundUp(int(size), alignment), nil
+}
+
+// Wait implements camera.Device.
+func (d *Device) Wait(ctx context.Context, dst []camera.Frame) (int, error) {
+	return d.stream.wait(ctx, dst)
+}
+
+// Requeue implements camera.Device.
+func (d *Device) Requeue(frames ...camera.Frame) { d.stream.requeue(frames) }
+
+// Stop implements camera.Device. Counts are the producer's (frames started, and those that
+// found no buffer) where it keeps them, else they are what ids tell.
+func (d *Device) Stop(ctx context.Context) (camera.Counts, error) {
+	end, err := d.begin(ctx, "stop")
+	if err != nil {
+		return camera.Counts{}, err
+	}
+	defer end()
+	if !d.armed {
+		return d.counts, nil
+	}
+	stopped := d.camera.Stop(ctx)
+	counts, err := d.stream.stop(ctx)
+	if ctx.Err() != nil && (stopped != nil || err != nil) {
+		return camera.Counts{}, d.failed("stop", context.Cause(ctx)) // stop again
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.armed, d.counts = false, counts
+	if err := errors.Join(stopped, err); err != nil {
+		return counts, d.failed("stop", err)
+	}
+	return counts, nil
+}
+
+// tidyTime is how long Close tries to stop the camera in order.
+const tidyTime = time.Second
+
+// Close implements camera.Device. Frames that are with the caller stay readable until they
+// are given back.
+func (d *Device) Close() error {
+	d.once.Do(func() {
+		d.mu.Lock()
+		d.closed = true
+		d.mu.Unlock()
+		d.stream.close() // who waits need not any more
+		ctx, cancel := context.WithTimeout(context.Background(), tidyTime)
+		defer cancel()
+		select {
+		case d.turn <- struct{}{}:
+			if d.armed {
+				d.camera.Stop(ctx)
+			}
+			<-d.turn
+		case <-ctx.Done():
+		}
+		d.p.close()
+	})
+	return nil
+}
