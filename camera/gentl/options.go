@@ -2,6 +2,8 @@ package gentl
 
 import (
 	"fmt"
+	"strconv"
+	"strings"
 
 	"github.com/light-in-the-loop/opu/camera"
 	"github.com/light-in-the-loop/opu/camera/genicam"
@@ -38,4 +40,43 @@ func (o *Options) check() error {
 		return fmt.Errorf("cannot open a GenTL camera with %d buffers of %d images; 2 to %d of 1 to %d are possible: %w", o.Buffers, o.Parts, mostBuffers, mostParts, camera.ErrInput)
 	}
 	return nil
+}
+
+// ParseReference reads a reference with options behind commas:
+// PRODUCER/ID[,buffers=N][,parts=N][,source=LINE][,edge=falling].
+func ParseReference(text string) (Ref, Options, error) {
+	var o Options
+	where, options, _ := strings.Cut(text, ",")
+	fail := func(option, why string) (Ref, Options, error) {
+		return Ref{}, Options{}, fmt.Errorf("cannot use the camera gentl:%.200s: option %.100q: %s: %w", text, option, why, camera.ErrInput)
+	}
+	for option := range strings.SplitSeq(options, ",") {
+		if options == "" {
+			break
+		}
+		key, value, _ := strings.Cut(option, "=")
+		switch key {
+		case "buffers", "parts":
+			n, err := strconv.Atoi(value)
+			if err != nil || n < 1 {
+				return fail(option, "it is no number from 1 on")
+			}
+			if key == "buffers" {
+				o.Buffers = n
+			} else {
+				o.Parts = n
+			}
+		case "source":
+			o.Camera.Source = value
+		case "edge":
+			if value != "rising" && value != "falling" {
+				return fail(option, "edges are rising or falling")
+			}
+			o.Camera.Falling = value == "falling"
+		default:
+			return fail(option, "there are buffers, parts, source and edge")
+		}
+	}
+	checked := o
+	return ParseRef(where), o, checked.check()
 }

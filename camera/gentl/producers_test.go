@@ -52,6 +52,21 @@ func TestRef(t *testing.T) {
 	}
 }
 
+func TestReference(t *testing.T) {
+	r, o, err := ParseReference("coaxlink/7,buffers=16,parts=8,source=Line2,edge=falling")
+	if err != nil || r != (Ref{"coaxlink", "7"}) || o.Buffers != 16 || o.Parts != 8 || o.Camera.Source != "Line2" || !o.Camera.Falling {
+		t.Errorf("%+v, %+v, %v", r, o, err)
+	}
+	if r, o, err := ParseReference(""); err != nil || r != (Ref{}) || o != (Options{}) {
+		t.Errorf("%+v, %+v, %v", r, o, err)
+	}
+	for _, text := range []string{"x,buffers=0", "x,buffers=many", "x,buffers=999", "x,parts=-1", "x,edge=both", "x,colour=red"} {
+		if _, _, err := ParseReference(text); !errors.Is(err, camera.ErrInput) {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+}
+
 func TestChoose(t *testing.T) {
 	folder := t.TempDir()
 	t.Setenv(PathVariable, "")

@@ -27,6 +27,7 @@ var (
 	cameras = map[string]cameraKind{
 		simulated: {open: openSimulatedCamera, list: listSimulatedCameras},
 		"v4l2":    {open: openV4L2, list: listV4L2},
+		"gentl":   {open: openGenTL, list: listGenTL},
 	}
 	shifters = map[string]func(ctx context.Context, where string, o piezo.Options) (shifter.Device, error){
 		simulated: nil,

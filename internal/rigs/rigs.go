@@ -36,7 +36,7 @@ var (
 // Rig says what a rig is made of: a table [rig.NAME] of the configuration file.
 type Rig struct {
 	SLM     string `toml:"slm" json:"slm"`         // sim, sim:PRESET or dlpc900:PORT
-	Camera  string `toml:"camera" json:"camera"`   // sim, sim:PRESET or v4l2:NODE[,OPTION=VALUE...] (v4l2.ParseReference)
+	Camera  string `toml:"camera" json:"camera"`   // sim, sim:PRESET or KIND:PLACE[,OPTION=VALUE...] (docs/reference/cameras.md)
 	Shifter string `toml:"shifter" json:"shifter"` // sim or serial:PORT; "": none
 
 	// RateHz is how many patterns are shown a second; 0: 1500, or as many as the SLM and the

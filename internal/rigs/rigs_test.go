@@ -28,7 +28,7 @@ func TestSimulated(t *testing.T) {
 		{Rig{SLM: "sim"}, "", "needs both"},
 		{Rig{}, "", "needs both"},
 		{Rig{SLM: "dmd", Camera: "sim"}, "", "known: dlpc900, sim"},
-		{Rig{SLM: "sim", Camera: "phone:1"}, "", "known: sim"},
+		{Rig{SLM: "sim", Camera: "phone:1"}, "", "there is no kind"},
 		{Rig{SLM: "sim", Camera: "sim", Shifter: "usb:1"}, "", "known: serial, sim"},
 		{Rig{SLM: "sim", Camera: "sim", Shifter: "serial"}, "", "say where"},
 		{Rig{SLM: "sim:glass", Camera: "sim:good"}, "", "name one preset"},
