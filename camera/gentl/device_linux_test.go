@@ -10,6 +10,7 @@ import (
 
 	"github.com/light-in-the-loop/opu/camera"
 	"github.com/light-in-the-loop/opu/camera/cameratest"
+	"github.com/light-in-the-loop/opu/internal/frameid"
 )
 
 // openDevice opens the test producer's camera.
@@ -203,7 +204,7 @@ func TestCoaXPress(t *testing.T) {
 	d, m := openDevice(t, producer(t, false), Options{})
 	m.do("type", 2)
 	m.do("first", 1000)
-	d.stream.numbering = newNumbering("CXP")
+	d.stream.numbering = frameid.New(idsOf("CXP"))
 	for run := range 2 {
 		arm(t, d, 3)
 		if run == 1 {

@@ -39,7 +39,7 @@
 //
 // Functions that came after GenTL 1.0 are used where they are; a producer of 1.0 does. Old
 // producers know no exclusive access, no time in nanoseconds, no parts, no stacked questions.
-// Ids of frames begin where the producer likes (see numbering.go). Pixel formats come in the
+// Ids of frames begin where the producer likes (see internal/frameid). Pixel formats come in the
 // 32 bits of PFNC or in the 16 of CoaXPress.
 //
 // No producer of a vendor was tried yet: what stands here is tested against a producer of the

@@ -9,6 +9,7 @@ import (
 	"github.com/light-in-the-loop/opu/camera"
 	"github.com/light-in-the-loop/opu/camera/genicam"
 	"github.com/light-in-the-loop/opu/camera/gentl/internal/wire"
+	"github.com/light-in-the-loop/opu/internal/frameid"
 )
 
 // stream is the frames of an open device: records come from the helper, pixels lie in the
@@ -28,7 +29,7 @@ type stream struct {
 	failed    error // the stream will give no more
 	run       uint32
 	shape     shape
-	numbering numbering
+	numbering frameid.Numbering
 	queue     []camera.Frame // arrived and not taken, a ring
 	head, n   int
 	slots     []slot // of frames, by buffer and part
@@ -69,7 +70,7 @@ const slotsPerRun = 1 << 24
 // newStream is the stream of an open device. probe fails if the device has gone.
 func newStream(p *process, m *mapping, buffers int, o wire.Opened, probe func(context.Context) error) *stream {
 	s := &stream{
-		p: p, memory: m, buffers: buffers, numbering: newNumbering(o.Type), probe: probe, quiet: time.NewTimer(quietTime),
+		p: p, memory: m, buffers: buffers, numbering: frameid.New(idsOf(o.Type)), probe: probe, quiet: time.NewTimer(quietTime),
 		hasTime: o.TicksPerSecond > 0,
 		arrived: make(chan struct{}, 1), runEnded: make(chan uint32, 1),
 	}
@@ -78,6 +79,17 @@ func newStream(p *process, m *mapping, buffers int, o wire.Opened, probe func(co
 	}
 	go s.listen()
 	return s
+}
+
+// idsOf says how the frames of a type of transport layer are numbered.
+func idsOf(layer string) frameid.Kind {
+	switch layer {
+	case "GEV":
+		return frameid.GigEVision
+	case "U3V":
+		return frameid.USB3Vision
+	}
+	return frameid.Unknown
 }
 
 func (s *stream) signal() {
@@ -147,14 +159,13 @@ func (s *stream) frame(r *wire.Record) camera.Frame {
 	if h.Format.Packed() {
 		f.Stride, need = row, uint64(h.Bytes) // until they are unpacked
 	}
-	switch id := r.ID; {
-	case r.Flags&wire.HasID == 0:
-		f.Seq = s.numbering.next
-		s.numbering.next++
+	switch {
 	case r.Part > 0: // of the buffer that was numbered before
-		f.Seq = (s.numbering.next-1)*uint64(h.parts) + uint64(r.Part)
+		f.Seq = (s.numbering.Frames()-1)*uint64(h.parts) + uint64(r.Part)
+	case r.Flags&wire.HasID == 0:
+		f.Seq = s.numbering.Next() * uint64(h.parts)
 	default:
-		f.Seq = s.numbering.number(id) * uint64(h.parts)
+		f.Seq = s.numbering.Number(r.ID) * uint64(h.parts)
 	}
 	f.Trigger = f.Seq
 	if s.hasTime {
@@ -220,7 +231,7 @@ func (s *stream) start(ctx context.Context, h shape, frames int) error {
 	}
 	s.shape, s.armed, s.failed, s.counts = h, true, nil, camera.Counts{}
 	s.head, s.n, s.lent = 0, 0, 0
-	s.numbering.run(frames)
+	s.numbering.Run(frames)
 	s.mu.Unlock()
 	_, err := s.p.ask(ctx, callLimit, wire.Request{Do: wire.Start, Run: run, Buffers: s.buffers, Size: h.size})
 	if err != nil {
@@ -369,7 +380,7 @@ func (s *stream) stop(ctx context.Context) (camera.Counts, error) {
 		return camera.Counts{}, err // still armed: stop again
 	}
 	s.armed = false
-	s.counts.Frames = s.numbering.next * uint64(s.shape.parts)
+	s.counts.Frames = s.numbering.Frames() * uint64(s.shape.parts)
 	if c := reply.Counts; c != nil && c.Known {
 		s.counts.Frames = max(s.counts.Frames, (c.Started+c.Underrun)*uint64(s.shape.parts))
 	}
