@@ -42,6 +42,8 @@ type Camera struct {
 	pace    time.Duration
 	unsure  bool // a setting failed half-way: config may be wrong
 
+	counts bool // a counter counts frames
+
 	armed struct { // for what the camera was prepared last, so that it need not be again
 		ready, free bool
 	}
