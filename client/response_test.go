@@ -104,6 +104,9 @@ func FuzzResponse(f *testing.F) {
 // A projection allocates what net/http does for a request, and a little for the two
 // pieces of JSON; nothing grows with rows or results.
 func TestAllocations(t *testing.T) {
+	if testing.Short() {
+		t.Skip("left out: the race detector, with which short tests are run, allocates as well")
+	}
 	measure := func(rows, outputs int) (opu, plain float64) {
 		text := fmt.Sprintf(`{"model_version":"3","outputs":[{"name":"y","datatype":"FP32","shape":[%d,%d,2],"parameters":{"binary_data_size":%d}}]}`, rows, outputs, 8*rows*outputs)
 		s := &script{length: fmt.Sprint(len(text)), body: append([]byte(text), make([]byte, 8*rows*outputs)...), status: 200, outputs: outputs}

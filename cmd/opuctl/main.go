@@ -54,6 +54,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if err != nil {
 		fmt.Fprintf(stderr, "opuctl: %v\n", err)
 	}
+	if errors.Is(err, client.ErrUnauthorised) {
+		fmt.Fprintln(stderr, "name the file with the daemon's token by --token-file; without token_file in its configuration, opud keeps it beside its socket")
+	}
 	return exitCode(err)
 }
 

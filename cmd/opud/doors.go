@@ -159,7 +159,7 @@ func (c *config) certificate() (*tls.Config, error) {
 	}
 	pair, err := tls.LoadX509KeyPair(c.Listen.TLSCertificate, c.Listen.TLSKey)
 	if err != nil {
-		return nil, fmt.Errorf("cannot use the certificate: %w: %w", err, errUsage)
+		return nil, fmt.Errorf("cannot use the certificate %s with the key %s: %w: %w", c.Listen.TLSCertificate, c.Listen.TLSKey, err, errUsage)
 	}
 	t := &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}
 	if c.Listen.TLSClientCA == "" {

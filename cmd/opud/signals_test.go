@@ -5,7 +5,10 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"os"
@@ -13,8 +16,10 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/light-in-the-loop/opu/client"
 	"github.com/light-in-the-loop/opu/internal/server"
@@ -29,14 +34,38 @@ type daemon struct {
 	admin *client.Daemon
 }
 
+// built is the program's folder, made for all tests.
+var built = sync.OnceValues(func() (folder string, err error) {
+	if folder, err = os.MkdirTemp("", "opud-test-"); err != nil {
+		return "", err
+	}
+	out, err := exec.Command("go", "build", "-o", filepath.Join(folder, "opud"), ".").CombinedOutput()
+	if err != nil {
+		err = fmt.Errorf("%w: %s", err, out)
+	}
+	return folder, err
+})
+
+var needed bool // built
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if needed {
+		folder, _ := built()
+		os.RemoveAll(folder)
+	}
+	os.Exit(code)
+}
+
 // build builds the program, once for all tests.
 func build(t *testing.T) string {
 	t.Helper()
-	program := filepath.Join(t.TempDir(), "opud")
-	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", program, ".").CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
+	needed = true
+	folder, err := built()
+	if err != nil {
+		t.Fatal(err)
 	}
-	return program
+	return filepath.Join(folder, "opud")
 }
 
 // start starts the program with the runtime folder and arguments given.
@@ -204,4 +233,111 @@ func TestRefusedProcess(t *testing.T) {
 	d.signal(syscall.SIGTERM)
 	d.signal(syscall.SIGTERM)
 	d.ends(0)
+}
+
+// SIGHUP takes over a new certificate for connections to come; those that are there go on,
+// and a certificate that is none leaves the old one.
+func TestCertificateReload(t *testing.T) {
+	folder, runtime := t.TempDir(), t.TempDir()
+	a := &authority{t: t, folder: folder}
+	a.pair("ca")
+	first := a.pair("server")
+	config := filepath.Join(folder, "opud.toml")
+	write(t, config, fmt.Sprintf(`
+[device]
+sim = "ideal"
+[matrix]
+outputs = 50
+[listen]
+http = "127.0.0.1:0"
+token_file = "%[1]s/token"
+tls_certificate = "%[1]s/server.pem"
+tls_key = "%[1]s/server-key.pem"
+`, folder))
+	d := start(t, build(t), runtime, "-config", config)
+	address := d.says(`msg="the doors are open".*tcp ([0-9.:]+)`)
+	roots := x509.NewCertPool()
+	ca, err := os.ReadFile(filepath.Join(folder, "ca.pem"))
+	if err != nil || !roots.AppendCertsFromPEM(ca) {
+		t.Fatal(err)
+	}
+	dial := func() *tls.Conn {
+		t.Helper()
+		c, err := tls.Dial("tcp", address, &tls.Config{RootCAs: roots})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { c.Close() })
+		return c
+	}
+	shown := func(c *tls.Conn, pair tls.Certificate) bool {
+		return bytes.Equal(c.ConnectionState().PeerCertificates[0].Raw, pair.Certificate[0])
+	}
+	old := dial()
+	if !shown(old, first) {
+		t.Error("the certificate is not the one of the configuration")
+	}
+	second := a.pair("server") // the same files
+	if !shown(dial(), first) {
+		t.Error("a new certificate is shown before anybody has said so")
+	}
+	d.signal(syscall.SIGHUP)
+	d.says(`msg="reloaded`)
+	if !shown(dial(), second) {
+		t.Error("after SIGHUP the certificate is not the new one")
+	}
+	write(t, filepath.Join(folder, "server.pem"), "no certificate")
+	d.signal(syscall.SIGHUP)
+	if why := d.says(`msg="cannot reload.*reason="(.*)"`); !strings.Contains(why, "server.pem") {
+		t.Errorf("a file that is no certificate: %s", why)
+	}
+	if !shown(dial(), second) {
+		t.Error("a certificate that is none has taken the place of the good one")
+	}
+	fmt.Fprintf(old, "GET /v2/health/live HTTP/1.1\r\nHost: opu\r\n\r\n")
+	if r, err := http.ReadResponse(bufio.NewReader(old), nil); err != nil || r.StatusCode != http.StatusOK {
+		t.Errorf("a connection from before: %v, %v", r, err)
+	}
+	d.signal(syscall.SIGTERM)
+	d.ends(0)
+}
+
+// A daemon that is told to end while it is at work on something long finishes it, unless it
+// is told again: then it ends at once, and parks the mirrors.
+func TestSecondSignal(t *testing.T) {
+	d := start(t, build(t), t.TempDir(), "-sim=ideal", "-outputs=50", "-http=none")
+	d.says(`msg=serving`)
+	failed := make(chan error, 1)
+	go func() { // hours of work
+		row := strings.Repeat("1,0,0,-1,0,0,1,0,0,1,", 1000)
+		_, err := d.admin.Post(t.Context(), "/v2/models/opu-real/infer", json.RawMessage(
+			`{"inputs":[{"name":"x","shape":[1000,10],"datatype":"INT8","data":[`+strings.TrimSuffix(row, ",")+`]}],"parameters":{"repeat":1024}}`))
+		failed <- err
+	}()
+	for d.status().Queue.Requests == 0 { // it is at work
+		select {
+		case err := <-failed:
+			t.Fatal(err)
+		default:
+		}
+	}
+	d.signal(syscall.SIGTERM)
+	d.says(`msg="ending: requests may finish"`)
+	select {
+	case err := <-failed:
+		t.Fatalf("the first signal ended the work: %v", err)
+	case <-time.After(time.Second / 2): // nothing is waited for: that is what is tested
+	}
+	began := time.Now()
+	d.signal(syscall.SIGTERM)
+	d.ends(0)
+	if took := time.Since(began); took > 20*time.Second { // the first would have waited for half a minute
+		t.Errorf("it ended %v after the second signal", took)
+	}
+	if err := <-failed; err == nil {
+		t.Error("the work was done to its end")
+	}
+	if log := d.seen.String(); !strings.Contains(log, "ending at once") || !strings.Contains(log, "mirrors are parked") {
+		t.Errorf("it says:\n%s", log)
+	}
 }

@@ -3,6 +3,7 @@ package server
 import (
 	"bufio"
 	"context"
+	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -11,7 +12,13 @@ import (
 	"testing/synctest"
 	"time"
 
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/connectivity"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/metadata"
+
 	"github.com/light-in-the-loop/opu/driver"
+	"github.com/light-in-the-loop/opu/internal/oip/oippb"
 )
 
 // pipes is a listener whose connections are in memory, so that time can stand still.
@@ -86,6 +93,74 @@ func (still) Epoch() string                                                     
 func (still) Stats() driver.Stats                                                { return driver.Stats{} }
 func (still) ProjectWindow(context.Context, []complex64, []int8, int, int) error { return nil }
 func (still) Intensity(context.Context, []float32, []int8) error                 { return nil }
+
+// vast is an OPU whose result of one row is far more than a connection of gRPC has on its
+// way.
+type vast struct{ still }
+
+func (vast) Shape() (int, int) { return 200_000, 10 }
+
+// Whoever asks by gRPC and never takes the result loses the connection after a while, and
+// the server has its memory back; others go on.
+func TestGRPCResultNeverTaken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, err := New(Options{Matrix: &Matrix{OPU: vast{}}, Token: "of-this-test"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := newPipes()
+		ctx, end := context.WithCancel(t.Context())
+		served := make(chan error)
+		go func() { served <- s.Serve(ctx, ForGRPC(p)) }()
+		connect := func() *grpc.ClientConn {
+			c, err := grpc.NewClient("passthrough:///opu", grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithInitialWindowSize(64<<10),
+				grpc.WithContextDialer(func(context.Context, string) (net.Conn, error) { return p.dial(), nil }))
+			if err != nil {
+				t.Fatal(err)
+			}
+			return c
+		}
+		request := &oippb.ModelInferRequest{
+			ModelName: "opu", Inputs: []*oippb.ModelInferRequest_InferInputTensor{{Name: "x", Datatype: "INT8", Shape: []int64{1, 10}}}, RawInputContents: [][]byte{make([]byte, 10)},
+		}
+		calling := metadata.AppendToOutgoingContext(t.Context(), "authorization", "Bearer of-this-test")
+		lazy := connect()
+		stream, err := lazy.NewStream(calling, &grpc.StreamDesc{ServerStreams: true, ClientStreams: true}, "/inference.GRPCInferenceService/ModelInfer")
+		if err == nil {
+			err = errors.Join(stream.SendMsg(request), stream.CloseSend())
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		began := time.Now()
+		synctest.Wait() // the result waits to be taken
+		if held := s.Status().Memory; held < 8*200_000 {
+			t.Errorf("%d bytes are held for a result that waits, want those of it", held)
+		}
+
+		time.Sleep(bodyTimeout / 2)
+		other := connect()
+		r, err := oippb.NewGRPCInferenceServiceClient(other).ModelInfer(calling, request, grpc.MaxCallRecvMsgSize(8<<20))
+		if err != nil || len(r.RawOutputContents[0]) != 8*200_000 {
+			t.Errorf("another's request meanwhile: %v", err)
+		}
+		other.Close()
+
+		lazy.WaitForStateChange(t.Context(), connectivity.Ready)
+		if took := time.Since(began); took < bodyTimeout || took > bodyTimeout+5*time.Second {
+			t.Errorf("the connection was closed after %v, want %v", took, bodyTimeout)
+		}
+		synctest.Wait()
+		if held := s.Status().Memory; held != 0 {
+			t.Errorf("%d bytes are held when it is gone", held)
+		}
+		lazy.Close()
+		end()
+		if err := <-served; err != nil {
+			t.Error(err)
+		}
+	})
+}
 
 // Whoever sends a header, or a body, too slowly is not waited for, and others go on.
 func TestSlowRequests(t *testing.T) {
