@@ -8,6 +8,7 @@ import (
 	"os"
 	"sync"
 	"syscall"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -22,8 +23,9 @@ type video struct {
 	mu     sync.Mutex // guards closed and the descriptors' use by wake
 	closed bool
 
-	polling sync.Mutex // held while polling
+	polling sync.Mutex // held while polling; what follows needs no memory then
 	polled  [2]unix.PollFd
+	limit   unix.Timespec
 	count   [8]byte
 }
 
@@ -85,6 +87,10 @@ func (v *video) unmap(b []byte, read bool) error {
 	return unix.MunmapPtr(p, uintptr(len(b)))
 }
 
+// lookAgain is how often a node is looked at that reports nothing: some drivers, vivid among
+// them, do not wake those who wait when their device goes.
+const lookAgain = 250 * time.Millisecond
+
 func (v *video) poll() (trouble bool, err error) {
 	v.polling.Lock()
 	defer v.polling.Unlock()
@@ -95,12 +101,10 @@ func (v *video) poll() (trouble bool, err error) {
 		return false, nil
 	}
 	v.polled = [2]unix.PollFd{{Fd: int32(v.fd), Events: unix.POLLIN}, {Fd: int32(v.event), Events: unix.POLLIN}}
-	for {
-		if _, err = unix.Poll(v.polled[:], -1); err != unix.EINTR {
-			break
-		}
-	}
-	if err != nil {
+	v.limit = unix.NsecToTimespec(int64(lookAgain))
+	if _, err := unix.Ppoll(v.polled[:], &v.limit, nil); err == unix.EINTR {
+		return false, nil
+	} else if err != nil {
 		return false, err
 	}
 	if v.polled[1].Revents != 0 {
