@@ -279,3 +279,8 @@ func (c *Camera) Settings() []camera.Setting {
 	defer c.mu.Unlock()
 	return slices.Clone(c.settings)
 }
+
+// Trigger gives a trigger by software, where Options.Source is Software.
+func (c *Camera) Trigger(ctx context.Context) error {
+	return refused(c.m.Execute(ctx, "TriggerSoftware"))
+}

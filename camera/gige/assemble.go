@@ -368,7 +368,7 @@ func (a *assembler) finish(b *block) {
 		return
 	case b.damaged:
 		f.status = camera.Damaged
-	case missing > 0 || b.rows < uint32(a.image.Height):
+	case missing > 0 || b.rows > 0 && b.rows < uint32(a.image.Height): // 0: it does not say
 		f.status = camera.Incomplete
 		a.stats.Incomplete++
 	}

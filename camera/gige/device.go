@@ -46,7 +46,7 @@ const (
 	closeTime = time.Second
 )
 
-// Device is a GigE Vision camera. It implements camera.Device and camera.Inspector.
+// Device is a GigE Vision camera. It implements camera.Device, camera.Inspector and camera.Paced.
 type Device struct {
 	found    Found
 	options  Options
@@ -88,6 +88,7 @@ type Device struct {
 var _ interface {
 	camera.Device
 	camera.Inspector
+	camera.Paced
 } = (*Device)(nil)
 
 // arrival is a frame that nobody took yet.
@@ -109,9 +110,8 @@ type pool struct {
 // Open takes a camera into use: the one with this serial number, or user's name, or IPv4
 // address. Nobody else can control it until Close. It takes about a second.
 func Open(ctx context.Context, reference string, o Options) (*Device, error) {
-	if o.PacketSize != 0 && (o.PacketSize < 576 || o.PacketSize > 65532 || o.PacketSize%4 != 0) || o.Memory < 0 {
-		return nil, fmt.Errorf("cannot open camera %s with packets of %d bytes and %d bytes of memory: packets have 576 to 65532 bytes, a multiple of 4: %w",
-			reference, o.PacketSize, o.Memory, camera.ErrInput)
+	if err := o.check(); err != nil {
+		return nil, fmt.Errorf("cannot open camera %s: %w: %w", reference, err, camera.ErrInput)
 	}
 	if o.Memory == 0 {
 		o.Memory = defaultMemory
@@ -257,6 +257,9 @@ func (d *Device) Info() camera.Info { return d.info }
 
 // Settings implements camera.Inspector.
 func (d *Device) Settings() []camera.Setting { return d.camera.Settings() }
+
+// MinPeriod implements camera.Paced.
+func (d *Device) MinPeriod() time.Duration { return d.camera.MinPeriod() }
 
 // Found is what the camera says of itself.
 func (d *Device) Found() Found { return d.found }
@@ -584,6 +587,20 @@ func (d *Device) Requeue(frames ...camera.Frame) {
 			p.free = append(p.free, number)
 		}
 	}
+}
+
+// Trigger gives the camera one trigger, if Options.Source is Software: for looking at a camera
+// to whose line nothing is wired.
+func (d *Device) Trigger(ctx context.Context) error {
+	ctx, done, err := d.begin(ctx, "trigger")
+	if err != nil {
+		return err
+	}
+	defer done()
+	if err := d.camera.Trigger(ctx); err != nil {
+		return fmt.Errorf("cannot trigger %s: %w", d.name(), err)
+	}
+	return nil
 }
 
 // Stop implements camera.Device. Frames whose packets are under way are still counted.

@@ -184,7 +184,13 @@ func (b *benchFlags) wire(ctx context.Context, stderr io.Writer, n need) (*bench
 	if usual, _ := sim.Preset(b.sim, b.seed); c.Width != usual.Width || c.Chip != usual.Chip {
 		fmt.Fprintf(stderr, "note: the simulated bench grew to a sensor of %dx%d pixels and a chip of %v mirrors\n", c.Width, c.Height, c.Chip)
 	}
-	opened, err := newBench(ctx, c, b.sim, chosen.Wiring())
+	build := newBench
+	if through := chosen.Transport(); through != nil {
+		build = func(ctx context.Context, c sim.Config, preset string, w rig.Config) (*bench.Bench, error) {
+			return bench.NewThrough(ctx, c, preset, w, through)
+		}
+	}
+	opened, err := build(ctx, c, b.sim, chosen.Wiring())
 	if err != nil && ctx.Err() == nil { // what is asked for cannot be simulated
 		return nil, usage("%v", err)
 	} else if err != nil {

@@ -281,7 +281,7 @@ func (c *config) wire(ctx context.Context, log *slog.Logger) (*bench.Bench, erro
 	if err := bench.Time(&table, c.Device.USB, c.restart()); err != nil {
 		return nil, fmt.Errorf("%w: %w", err, errUsage)
 	}
-	b, err := bench.New(ctx, table, c.Device.Sim, named.Wiring())
+	b, err := bench.NewThrough(ctx, table, c.Device.Sim, named.Wiring(), named.Transport())
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", err, errUsage)
 	}

@@ -11,8 +11,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/light-in-the-loop/opu/calib"
+	"github.com/light-in-the-loop/opu/camera"
 	"github.com/light-in-the-loop/opu/driver"
 	"github.com/light-in-the-loop/opu/holo"
 	"github.com/light-in-the-loop/opu/rig"
@@ -86,6 +88,19 @@ func Fit(preset string, seed uint64, features, outputs int) (sim.Config, error) 
 // DLPC900 boards, in bytes, to the bench's board and its mirrors. Its preset's name is for
 // people; w.Shutter is the bench's own.
 func New(ctx context.Context, c sim.Config, preset string, w rig.Config) (*Bench, error) {
+	return NewThrough(ctx, c, preset, w, nil)
+}
+
+// A Transport carries the frames of a simulated bench's camera as those of another kind of
+// camera come, and returns that camera.
+type Transport func(ctx context.Context, sensor camera.Device) (camera.Device, error)
+
+// renderingTime is how much later than a real camera's the frames of a simulated one may come,
+// if a transport waits for them: they are rendered meanwhile, on a host that may be busy.
+const renderingTime = 10 * time.Second
+
+// NewThrough is New with a camera whose frames come through a transport; nil: directly.
+func NewThrough(ctx context.Context, c sim.Config, preset string, w rig.Config, through Transport) (*Bench, error) {
 	table, err := sim.New(c)
 	if err != nil {
 		return nil, err
@@ -95,9 +110,16 @@ func New(ctx context.Context, c sim.Config, preset string, w rig.Config) (*Bench
 		return nil, err
 	}
 	w.Shutter = table
-	r, err := rig.New(dmd, table.Camera(), w)
+	var cam camera.Device = table.Camera()
+	if through != nil {
+		if cam, err = through(ctx, cam); err != nil {
+			return nil, errors.Join(err, dmd.Close())
+		}
+		w.Grace = max(w.Grace, renderingTime)
+	}
+	r, err := rig.New(dmd, cam, w)
 	if err != nil {
-		return nil, errors.Join(err, dmd.Close())
+		return nil, errors.Join(err, dmd.Close(), cam.Close())
 	}
 	return &Bench{Rig: r, DMD: dmd, Sim: table, Preset: preset}, nil
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/light-in-the-loop/opu/camera"
+	"github.com/light-in-the-loop/opu/internal/bench"
 	"github.com/light-in-the-loop/opu/sim"
 	"github.com/light-in-the-loop/opu/slm"
 )
@@ -26,6 +27,21 @@ type cameraKind struct {
 	// list finds the cameras that are there without disturbing who uses them. nil: they
 	// cannot be found. It should take no more than a second; ctx ends it.
 	list func(ctx context.Context) ([]FoundCamera, error)
+
+	// carry makes the simulated bench's camera one of this kind: the frames of the sensor come
+	// this way. It closes with the sensor's own. nil: that is not possible.
+	carry func(ctx context.Context, where string, sensor camera.Device) (camera.Device, error)
+}
+
+// Transport is how the frames of a simulated rig's camera come; nil: directly.
+func (r Rig) Transport() bench.Transport {
+	c, err := parse("camera", r.Camera, cameras)
+	if err != nil || c.kind == simulated {
+		return nil
+	}
+	return func(ctx context.Context, sensor camera.Device) (camera.Device, error) {
+		return cameras[c.kind].carry(ctx, c.where, sensor)
+	}
 }
 
 // FoundCamera is a camera that is there.

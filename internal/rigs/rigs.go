@@ -143,8 +143,8 @@ func (r Rig) Simulated() (preset string, err error) {
 	if err := r.checkTiming(); err != nil {
 		return "", err
 	}
-	if (s.kind == simulated) != (c.kind == simulated) {
-		return "", fmt.Errorf("cannot wire the SLM %q to the camera %q: a simulated camera sees the simulated SLM alone, and no other camera does: %w", r.SLM, r.Camera, ErrInput)
+	if s.kind != simulated && c.kind == simulated || s.kind == simulated && c.kind != simulated && cameras[c.kind].carry == nil {
+		return "", fmt.Errorf("cannot wire the SLM %q to the camera %q: a simulated camera sees the simulated SLM alone, and such a camera does not see that: %w", r.SLM, r.Camera, ErrInput)
 	}
 	if r.Laser != nil {
 		if err := r.Laser.Check(); err != nil {
@@ -160,7 +160,10 @@ func (r Rig) Simulated() (preset string, err error) {
 		}
 		return "", nil
 	}
-	parts := []string{s.where, c.where}
+	parts := []string{s.where}
+	if c.kind == simulated {
+		parts = append(parts, c.where)
+	}
 	if p.kind == simulated {
 		parts = append(parts, p.where)
 	}
