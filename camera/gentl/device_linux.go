@@ -141,6 +141,9 @@ func (d *Device) Info() camera.Info {
 // Settings implements camera.Inspector.
 func (d *Device) Settings() []camera.Setting { return d.camera.Settings() }
 
+// MinPeriod implements camera.Paced.
+func (d *Device) MinPeriod() time.Duration { return d.camera.MinPeriod() }
+
 // begin takes the turn to talk to the camera, until end is called.
 func (d *Device) begin(ctx context.Context, what string) (end func(), err error) {
 	if err := context.Cause(ctx); err != nil {

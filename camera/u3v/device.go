@@ -108,6 +108,9 @@ func (d *Device) Info() camera.Info {
 // Settings implements camera.Inspector.
 func (d *Device) Settings() []camera.Setting { return d.camera.Settings() }
 
+// MinPeriod implements camera.Paced.
+func (d *Device) MinPeriod() time.Duration { return d.camera.MinPeriod() }
+
 func (d *Device) failed(what string, err error) error {
 	return fmt.Errorf("cannot %s camera %s (%s): %w", what, d.info.Model, d.info.Serial, err)
 }
