@@ -60,6 +60,9 @@ func TestMain(m *testing.M) {
 // build builds the program, once for all tests.
 func build(t *testing.T) string {
 	t.Helper()
+	if testing.Short() {
+		t.Skip("left out: processes take long, and the race detector, with which short tests are run, does not see into them")
+	}
 	needed = true
 	folder, err := built()
 	if err != nil {

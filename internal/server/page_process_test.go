@@ -32,6 +32,9 @@ func (b *tab) press(selector string) {
 // calibration is begun and cancelled, and the matrix stays; another is let be, and brings a
 // matrix that projections are made on.
 func TestPageOfProcess(t *testing.T) {
+	if testing.Short() {
+		t.Skip("left out: the daemon's calibrations take long, and the race detector does not see into it")
+	}
 	b := browse(t, 1280, 900, "401", "503") // a picture may be asked for just when the matrix is replaced
 	program := filepath.Join(t.TempDir(), "opud")
 	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", program, "../../cmd/opud").CombinedOutput(); err != nil {

@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"slices"
+	"strconv"
 	"testing"
 
 	"github.com/light-in-the-loop/opu/internal/server"
@@ -58,13 +59,27 @@ func TestPythonGRPC(t *testing.T) {
 	script(t, interpreter, x, "testdata/grpcio.py", h.grpcSocket, "none")
 }
 
+// memoryGroup is the group of shared memory; if that were root's, every file of root would be.
+func memoryGroup() int {
+	if group := os.Getgid(); group != 0 {
+		return group
+	}
+	return 4242 // as the scripts have it
+}
+
+// Where the protocol's usual client is not to be had, the libraries that it is made of
+// send what it does.
+func TestLikeTritonClient(t *testing.T) {
+	interpreter := python(t, "aiohttp, geventhttpclient, numpy, rapidjson")
+	group := memoryGroup()
+	h := start(t, server.Options{Matrix: &server.Matrix{OPU: new(fake)}, SharedMemory: server.SharedMemory{Enabled: true, TCP: true, Group: group}})
+	script(t, interpreter, randomRows(4, 6, -1), "testdata/tritonlike.py", h.tcp.url[len("http://"):], token, strconv.Itoa(group))
+}
+
 // The protocol's usual client, as it is.
 func TestTritonClient(t *testing.T) {
 	interpreter := python(t, "tritonclient.http, tritonclient.utils.shared_memory, numpy")
-	group := os.Getgid()
-	if group == 0 {
-		group = 4242 // as the script has it
-	}
+	group := memoryGroup()
 	h := start(t, server.Options{Matrix: &server.Matrix{OPU: new(fake)}, SharedMemory: server.SharedMemory{Enabled: true, TCP: true, Group: group}})
 	script(t, interpreter, randomRows(4, 6, -1), "testdata/triton.py", h.tcp.url[len("http://"):], h.grpcTCP, token)
 }
