@@ -18,6 +18,8 @@ type View struct {
 	Power           []float64 // mean spectrum of several (holo.Spectrum); nil: not taken
 	Mean, Saturated float64   // of the frame: counts, share of pixels
 	Drift           Drift     // of the probe, if there is a calibration
+
+	Alignment *Alignment // nil: not looked for
 }
 
 // newView is the view of one frame.
@@ -61,12 +63,15 @@ func (c *Calibration) View(ctx context.Context, r *rig.Rig, seed uint64) (*View,
 	if err != nil {
 		return nil, err
 	}
-	patterns := []*slm.Pattern{c.ProbePattern()}
+	on := slm.NewPattern(c.Layout.Chip)
+	on.Fill()
+	patterns := []*slm.Pattern{c.ProbePattern(), slm.NewPattern(c.Layout.Chip), on}
 	for k := range viewFrames {
 		patterns = append(patterns, FinePattern(c.Layout.Chip, seed+uint64(k)))
 	}
-	v := new(View)
+	var v *View
 	var drift Drift
+	l := Levels{Black: c.Levels.Black}
 	err = capture(ctx, r, patterns, func(k int, img holo.Image) error {
 		switch k {
 		case 0:
@@ -77,10 +82,23 @@ func (c *Calibration) View(ctx context.Context, r *rig.Rig, seed uint64) (*View,
 			drift = c.Drift(field)
 			return nil
 		case 1:
+			l.Off, _ = stats(img)
+			return nil
+		case 2:
+			_, l.Saturated = stats(img)
+			return nil
+		case 3:
 			v = newView(img)
 		}
+		mean, _ := stats(img)
+		l.Half += mean / viewFrames
 		return spectrum.Add(img)
 	})
+	if err != nil {
+		return nil, err
+	}
 	v.Power, v.Drift = spectrum.Power(), drift
-	return v, err
+	v.Alignment = aligned(v.Power, v.Width, v.Height, l)
+	v.Alignment.Phase, v.Alignment.Health = drift.Phase(), drift.Health
+	return v, nil
 }

@@ -27,6 +27,9 @@ type Hologram struct {
 	Power         []float64 // mean power spectrum, row-major, bin 0 first
 
 	Fu, Fv, Radius float64 // the sideband that was found, cycles per pixel; radius 0: none was
+
+	Zone bool       // WritePNG draws where the sideband's centre may not lie, too
+	Turn [2]float64 // where the sideband should go from there; zeros: nowhere
 }
 
 var (
@@ -44,6 +47,11 @@ func (h Hologram) WritePNG(w io.Writer) error {
 	frame, spectrum := h.frame(), plot.New()
 	if err := h.drawSpectrum(spectrum); err != nil {
 		return err
+	}
+	if h.Zone {
+		if err := h.drawZone(spectrum); err != nil {
+			return err
+		}
 	}
 	return writePair(w, frame, spectrum)
 }
@@ -70,25 +78,58 @@ func (h Hologram) WriteSpectrum(w io.Writer) error {
 	if err := h.drawSpectrum(p); err != nil {
 		return err
 	}
-	if h.Radius > 0 {
-		for _, c := range []struct {
-			name         string
-			u, v, radius float64
-		}{
-			{"no centre within: 3 R of zero", 0, 0, 3 * h.Radius},
-			{"no centre within: twin nearer than 2 R", 0.5, 0, h.Radius},
-			{"", 0, 0.5, h.Radius}, {"", 0.5, 0.5, h.Radius},
-		} {
-			if err := addCircle(p, c.name, c.u, c.v, c.radius, forbidden, vg.Points(4), vg.Points(3)); err != nil {
-				return err
-			}
-		}
+	if err := h.drawZone(p); err != nil {
+		return err
 	}
-	p.X.Min, p.X.Max, p.Y.Min, p.Y.Max = -0.5, 0.5, -0.5, 0.5 // whatever reaches beyond
 	canvas := vgimg.New(17*vg.Centimeter, 17.5*vg.Centimeter)
 	p.Draw(draw.Crop(draw.New(canvas), 0, -5, 0, 0))
 	_, err := vgimg.PngCanvas{Canvas: canvas}.WriteTo(w)
 	return err
+}
+
+// drawZone draws where the sideband's centre may not lie, and the way out.
+func (h Hologram) drawZone(p *plot.Plot) error {
+	if h.Radius == 0 {
+		return nil
+	}
+	for _, c := range []struct {
+		name         string
+		u, v, radius float64
+	}{
+		{"no centre within: 3 R of zero", 0, 0, 3 * h.Radius},
+		{"no centre within: twin nearer than 2 R", 0.5, 0, h.Radius},
+		{"", 0, 0.5, h.Radius}, {"", 0.5, 0.5, h.Radius},
+	} {
+		if err := addCircle(p, c.name, c.u, c.v, c.radius, forbidden, vg.Points(4), vg.Points(3)); err != nil {
+			return err
+		}
+	}
+	if h.Turn != [2]float64{} {
+		if err := addArrow(p, "turn the sideband so far", -h.Fu, -h.Fv, h.Turn[0], h.Turn[1], color.White); err != nil {
+			return err
+		}
+	}
+	p.X.Min, p.X.Max, p.Y.Min, p.Y.Max = -0.5, 0.5, -0.5, 0.5 // whatever reaches beyond
+	return nil
+}
+
+// addArrow draws an arrow from a point.
+func addArrow(p *plot.Plot, name string, u, v, du, dv float64, c color.Color) error {
+	const head = 0.02 // cycles per pixel
+	length := math.Hypot(du, dv)
+	eu, ev := du/length, dv/length // along it
+	tip := plotter.XY{X: u + du, Y: v + dv}
+	wing := func(side float64) plotter.XY {
+		return plotter.XY{X: tip.X - head*(eu-0.5*side*ev), Y: tip.Y - head*(ev+0.5*side*eu)}
+	}
+	line, err := plotter.NewLine(plotter.XYs{{X: u, Y: v}, tip, wing(1), tip, wing(-1)})
+	if err != nil {
+		return fmt.Errorf("cannot draw an arrow: %w", err)
+	}
+	line.Color, line.Width = c, vg.Points(2)
+	p.Add(line)
+	p.Legend.Add(name, line)
+	return nil
 }
 
 func (h Hologram) check(values ...[]float64) error {
