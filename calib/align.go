@@ -40,6 +40,18 @@ type Alignment struct {
 	Advice []string
 }
 
+// arrows are the directions from 0 on, counter-clockwise, in steps of an eighth of a turn.
+var arrows = []string{"→", "↗", "↑", "↖", "←", "↙", "↓", "↘"}
+
+// Arrow is the direction of Turn, fv upwards; "" if there is none.
+func (a *Alignment) Arrow() string {
+	if a.Turn == [2]float64{} {
+		return ""
+	}
+	eighths := math.Atan2(a.Turn[1], a.Turn[0]) / (math.Pi / 4)
+	return arrows[(int(math.Round(eighths))+8)%8]
+}
+
 // grainWidth is the full width at half maximum of a grain behind a pupil of radius R, times R:
 // that of (2 J1(x)/x)^2 with x = 2 pi R r.
 const grainWidth = 0.514

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -135,6 +134,15 @@ func (s *screen) live() bool {
 	return ok && s.format == "text" && term.IsTerminal(int(f.Fd()))
 }
 
+// width of the terminal.
+func (s *screen) width() int {
+	const usual = 80
+	if width, _, err := term.GetSize(int(s.w.(*os.File).Fd())); err == nil && width > 0 {
+		return width
+	}
+	return usual
+}
+
 func (s *screen) show(value any, line string, below []string) error {
 	var b bytes.Buffer
 	switch {
@@ -149,7 +157,13 @@ func (s *screen) show(value any, line string, below []string) error {
 			fmt.Fprintf(&b, "\x1b[%dA\x1b[J", s.lines) // up, and clear what is below
 		}
 		s.lines = 1 + len(below)
-		fmt.Fprintln(&b, strings.Join(append([]string{line}, below...), "\n"))
+		width := s.width()
+		for _, l := range append([]string{line}, below...) {
+			if runes := []rune(l); len(runes) > width { // one that wraps would be two
+				l = string(runes[:width])
+			}
+			fmt.Fprintln(&b, l)
+		}
 	default:
 		fmt.Fprintln(&b, line)
 	}

@@ -7,6 +7,7 @@ import (
 	"math"
 	"math/cmplx"
 	"net/url"
+	"slices"
 	"strconv"
 
 	"github.com/spf13/cobra"
@@ -100,7 +101,7 @@ func (i *inspectCommand) run(c *cobra.Command) error {
 		fmt.Fprintf(w, "now         mean level %.1f counts, %.2g %% saturated; probe: health %.3f, phase %+.3f rad\n",
 			view.Mean, 100*view.Saturated, view.Drift.Health, view.Drift.Phase())
 		fmt.Fprintf(w, "spectrum (dB over its floor; S marks the sideband, s its twin):\n")
-		printSpectrum(w, view, cal.Carrier)
+		printSpectrum(w, view, spectrumMark{-cal.Carrier.Fu, -cal.Carrier.Fv, 'S'}, spectrumMark{cal.Carrier.Fu, cal.Carrier.Fv, 's'})
 		if i.out != "" {
 			fmt.Fprintf(w, "picture in %s\n", i.out)
 		}
@@ -221,10 +222,16 @@ func fetch(ctx context.Context, d *client.Daemon, path string, read func(io.Read
 	return nil
 }
 
-// printSpectrum draws the spectrum with characters, fv upwards.
-func printSpectrum(w io.Writer, view *calib.View, c calib.Carrier) {
+// spectrumMark is a character at a frequency.
+type spectrumMark struct {
+	fu, fv float64
+	sign   byte
+}
+
+// printSpectrum draws the spectrum with characters, fv upwards. The first mark is seen where
+// two are.
+func printSpectrum(w io.Writer, view *calib.View, marks ...spectrumMark) {
 	const columns, rows = 64, 32
-	const shades = " .:-=+*#%@"
 	cells := make([]float64, columns*rows)
 	for v := range view.Height {
 		for u := range view.Width {
@@ -248,11 +255,10 @@ func printSpectrum(w io.Writer, view *calib.View, c calib.Carrier) {
 		for col := range columns {
 			fu, fv := (float64(col)+0.5)/columns-0.5, (float64(row)+0.5)/rows-0.5
 			line[col] = shades[int((cells[row*columns+col]-lo)/math.Max(hi-lo, 1e-9)*float64(len(shades)-1))]
-			switch {
-			case near(fu, fv, -c.Fu, -c.Fv):
-				line[col] = 'S'
-			case near(fu, fv, c.Fu, c.Fv):
-				line[col] = 's'
+			for _, m := range slices.Backward(marks) {
+				if near(fu, fv, m.fu, m.fv) {
+					line[col] = m.sign
+				}
 			}
 		}
 		fmt.Fprintf(w, "  %+.2f |%s|\n", (float64(row)+0.5)/rows-0.5, line)

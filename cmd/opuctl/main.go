@@ -134,7 +134,7 @@ or leased to somebody else; 130 interrupted.`,
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage("%v", err) })
 	root.AddCommand(newTrain(), newInfer(), newExport(), newCalibrate(), newSelftest(), newDemodulate(), newProject(), newInspect(), newMap(), newMatrix(),
-		newStatus(), newWatch(), newDevices(), newDMD(), newCamera(), newDoctor(), newShifter(), newLease(), newStack())
+		newStatus(), newWatch(), newDevices(), newDMD(), newCamera(), newDoctor(), newAlign(), newShifter(), newLease(), newStack())
 	return root
 }
 

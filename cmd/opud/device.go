@@ -29,6 +29,8 @@ type device struct {
 	state string        // folder of the saved calibration; empty: none
 	log   *slog.Logger
 	inUse *driver.OPU // nil: there is no matrix yet
+
+	aligner *calib.Aligner // of a rig without a matrix; nil: nobody has looked since the last work
 }
 
 // Names of files of jobs.
@@ -94,6 +96,7 @@ func (d *device) calibration(request []byte) (server.Work, error) {
 
 // calibrate learns a matrix, and serves it if it is good.
 func (d *device) calibrate(ctx context.Context, o bench.Options, progress func(string, float64)) (server.Outcome, error) {
+	d.aligner = nil
 	found, err := d.bench.Calibrate(ctx, o, progress)
 	if err != nil {
 		return server.Outcome{}, d.goOn(ctx, err)
@@ -138,6 +141,18 @@ func (d *device) use(ctx context.Context, cal *calib.Calibration, v calib.Verdic
 		OPU: opu, Calibration: cal, Verdict: v, Report: files(pages), Expect: expect,
 		View: func(ctx context.Context) (*calib.View, error) { return cal.View(ctx, d.bench.Rig, d.usual.Seed) },
 	}, nil
+}
+
+// look sees the rig while it has no matrix, for whoever aligns it. After a work that had the
+// camera it begins anew: a calibration leaves other settings.
+func (d *device) look(ctx context.Context) (*calib.View, error) {
+	if d.aligner == nil {
+		var err error
+		if d.aligner, err = calib.NewAligner(ctx, d.bench.Rig, 0); err != nil {
+			return nil, err
+		}
+	}
+	return d.aligner.Look(ctx)
 }
 
 // resumeTimeout bounds how long the device is brought back to the matrix in use.
@@ -256,6 +271,7 @@ func (d *device) lightMap(request []byte) (server.Work, error) {
 		return nil, fmt.Errorf("%w: %w", err, server.ErrRequest)
 	}
 	return func(ctx context.Context, progress func(string, float64)) (server.Outcome, error) {
+		d.aligner = nil
 		found, err := d.bench.MapLight(ctx, o, progress)
 		if err != nil {
 			return server.Outcome{}, d.goOn(ctx, err)

@@ -195,6 +195,7 @@ func (p *program) serve(ctx context.Context, c *config) error {
 	defer p.park(d)
 	s, err := server.New(server.Options{
 		Outputs: d.usual.Outputs, Inputs: d.usual.Features, Works: d.works(),
+		Look:     d.look,
 		Counters: func() driver.Stats { return driver.Stats{Stats: d.bench.Rig.Stats()} },
 		Model:    c.Matrix.Model, Shutter: true, Token: doors.token, Version: version(), Simulated: c.Device.Sim, Log: p.log,
 		Device: fmt.Sprintf("%s (%s), %s (%s)", d.bench.Rig.SLM().Model, d.bench.Rig.SLM().Serial, d.bench.Rig.Camera().Model, d.bench.Rig.Camera().Serial),

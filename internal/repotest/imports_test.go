@@ -82,7 +82,7 @@ var rules = []rule{
 		why: "a laser is switched in the same way for every device, and its errors are theirs"},
 	{of: "internal/rigs", may: []string{"internal/bench", "internal/lightswitch", "sim", "sim/gigecam", "sim/piezo", "slm/dlpc900", "camera/gentl", "camera/gige", "camera/v4l2", "shifter/piezo", "shifter", "rig", "slm", "camera", "helpers"},
 		why: "it is the one list of the devices that commands can be pointed at"},
-	{of: "internal/server", may: []string{"driver", "calib", "helpers"},
+	{of: "internal/server", may: []string{"driver", "calib", "holo", "helpers"},
 		why: "a service of the OPU is the same on every bench; commands choose it"},
 	{of: "internal/...", may: []string{"helpers"},
 		why: "a helper that anyone may import must not bring the optics along"},

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"html/template"
 	"io/fs"
+	"math"
 	"net/http"
 	"path"
 	"slices"
@@ -18,6 +19,7 @@ import (
 
 	"github.com/light-in-the-loop/opu/calib"
 	"github.com/light-in-the-loop/opu/driver"
+	"github.com/light-in-the-loop/opu/holo"
 )
 
 // The page for people. The server writes all of it; where a browser runs scripts, the
@@ -118,8 +120,9 @@ func (s *Server) pageData() *pageData {
 		d.Calibration, d.Judged, d.HasView, d.HasReport = m.Calibration, m.Verdict, m.View != nil, len(m.Report) > 0
 	}
 	d.State = s.pageState(d.Status)
+	d.HasView = d.HasView || s.o.Look != nil && s.matrix.Load() == nil
 	if c := d.Calibration; c != nil {
-		d.Circles = circles(c.Carrier)
+		d.Circles = circles(c.Carrier.Band())
 	}
 	if x, ok := s.history.last(); ok {
 		d.Sample = &x
@@ -248,6 +251,39 @@ type viewData struct {
 	Saturated float64 // share of pixels
 	Health    float64
 	Bars      []bar
+	Alignment *alignmentData // nil: not looked for
+}
+
+// alignmentData is how the light lies, for the person who turns its screws.
+type alignmentData struct {
+	*AlignmentFigures
+	Found   bool     // a sideband
+	Circles []circle // of what is seen; none where those of a calibration are drawn
+	Turning bool
+	Arrow   string  // its direction
+	By      float64 // cycles per pixel
+	Path    string  // of the arrow in the spectrum, with fv downwards
+}
+
+// newAlignmentData draws an alignment; nil: there is none.
+func newAlignmentData(a *calib.Alignment, calibrated bool) *alignmentData {
+	if a == nil {
+		return nil
+	}
+	d := &alignmentData{AlignmentFigures: Alignment(a), Found: a.Band.R > 0}
+	if !calibrated {
+		d.Circles = circles(a.Band)
+	}
+	if d.Turning = a.Turn != [2]float64{}; d.Turning {
+		const head = 0.02 // cycles per pixel
+		d.By, d.Arrow = math.Hypot(a.Turn[0], a.Turn[1]), a.Arrow()
+		du, dv := a.Turn[0], -a.Turn[1]
+		eu, ev := head*du/d.By, head*dv/d.By // along it
+		u, v := du-a.Band.Fu, dv+a.Band.Fv   // its tip
+		d.Path = fmt.Sprintf("M%.4f %.4fL%.4f %.4fM%.4f %.4fL%.4f %.4fL%.4f %.4f", -a.Band.Fu, a.Band.Fv, u, v,
+			u-eu+ev/2, v-ev-eu/2, u, v, u-eu-ev/2, v-ev+eu/2)
+	}
+	return d
 }
 
 // viewData looks at the rig, or remembers.
@@ -256,7 +292,7 @@ func (s *Server) viewData(r *http.Request) (d *viewData) {
 		full := 1<<l.BitDepth - 1
 		d = &viewData{
 			Number: l.number, At: l.at, Width: l.Width, Height: l.Height, Full: full, Mean: l.Mean, Saturated: l.Saturated,
-			Health: l.Drift.Health, Bars: histogram(l.Frame, full),
+			Health: l.Drift.Health, Bars: histogram(l.Frame, full), Alignment: newAlignmentData(l.Alignment, l.of != nil),
 		}
 		return nil
 	})
@@ -310,16 +346,16 @@ type circle struct {
 
 // circles are the sideband, its twin, and where the sideband's centre may not lie
 // (picture.Hologram), wrapped round the edges.
-func circles(c calib.Carrier) (all []circle) {
-	if c.Radius <= 0 {
+func circles(c holo.Band) (all []circle) {
+	if c.R <= 0 {
 		return nil
 	}
 	for _, of := range []struct {
 		class        string
 		u, v, radius float64
 	}{
-		{"sideband", -c.Fu, -c.Fv, c.Radius}, {"twin", c.Fu, c.Fv, c.Radius}, {"square", 0, 0, 2 * c.Radius},
-		{"forbidden", 0, 0, 3 * c.Radius}, {"forbidden", 0.5, 0, c.Radius}, {"forbidden", 0, 0.5, c.Radius}, {"forbidden", 0.5, 0.5, c.Radius},
+		{"sideband", -c.Fu, -c.Fv, c.R}, {"twin", c.Fu, c.Fv, c.R}, {"square", 0, 0, 2 * c.R},
+		{"forbidden", 0, 0, 3 * c.R}, {"forbidden", 0.5, 0, c.R}, {"forbidden", 0, 0.5, c.R}, {"forbidden", 0.5, 0.5, c.R},
 	} {
 		for _, du := range []float64{-1, 0, 1} {
 			for _, dv := range []float64{-1, 0, 1} {

@@ -2,6 +2,7 @@ package server_test
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
@@ -23,6 +24,9 @@ import (
 	"github.com/light-in-the-loop/opu/driver"
 	"github.com/light-in-the-loop/opu/internal/bench"
 	"github.com/light-in-the-loop/opu/internal/server"
+	"github.com/light-in-the-loop/opu/rig"
+	"github.com/light-in-the-loop/opu/sim"
+	"github.com/light-in-the-loop/opu/slm"
 )
 
 // The page is tested in a browser, since what counts is what people see.
@@ -322,6 +326,56 @@ func TestPageCalibrates(t *testing.T) {
 	b.run(emulation.SetScriptExecutionDisabled(false), chromedp.Reload())
 	says("#matrix", "b-another")
 	says("#matrix", "done")
+}
+
+// Whoever turns the screws of a rig that cannot be calibrated sees what the camera sees, how
+// the light lies and where the sideband must go, live; of one that is calibrated, too.
+func TestPageAligns(t *testing.T) {
+	c := sim.Good(3)
+	c.Width, c.Height, c.Chip, c.Carrier, c.Radius = 96, 96, slm.Geometry{Width: 40, Height: 30}, [2]float64{0.1, 0.12}, 0.08
+	bench, err := bench.New(t.Context(), c, "good", rig.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer bench.Close()
+	aligner, err := calib.NewAligner(t.Context(), bench.Rig, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := start(t, server.Options{Outputs: outputs, Inputs: inputs, Look: aligner.Look, Simulated: "good"})
+	b := browse(t, 1280, 900, "401")
+	b.signIn(h, token)
+	says := func(words string) {
+		t.Helper()
+		b.becomes(`document.querySelector("#alignment")?.innerText.includes("` + words + `")`)
+	}
+	says("Turn the sideband")
+	says("tilt the reference beam further")
+	b.becomes(`document.querySelector("#frame").naturalWidth === 96 && document.querySelector("#spectrum").naturalWidth === 96`)
+	b.becomes(`document.querySelector("#now > #turn") !== null && document.querySelectorAll("#now > .forbidden").length >= 4`)
+	if !b.is(`document.querySelector("#arrow").textContent === "↙"`) { // the sideband lies at -f
+		t.Error("the arrow points elsewhere")
+	}
+	b.shoot("aligning")
+	if err := bench.Sim.Block(t.Context(), true, false); err != nil {
+		t.Fatal(err)
+	}
+	says("raise the reference beam")
+	b.becomes(`document.querySelector("#now #turn") === null`)
+
+	// For programs the same.
+	var figures server.ViewFigures
+	if status, _, body := h.socket.do("GET", "/opu/v1/view", nil); status != 200 || json.Unmarshal(body, &figures) != nil {
+		t.Errorf("status %d: %s", status, body)
+	}
+	if a := figures.Alignment; a == nil || a.Carrier != nil || len(a.Advice) == 0 {
+		t.Errorf("%+v", a)
+	}
+
+	h = start(t, benchOptions(t))
+	b.run(chromedp.Navigate(h.tcp.url)) // signed in: cookies do not know ports
+	says("Nothing needs turning")
+	b.becomes(`document.querySelector("#circles .sideband") !== null && document.querySelector("#now").children.length === 0`)
 }
 
 // A lost matrix is said in plain words, and what to do about it is offered.

@@ -34,6 +34,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/light-in-the-loop/opu/calib"
 	"github.com/light-in-the-loop/opu/driver"
 	"github.com/light-in-the-loop/opu/internal/oip"
 	"github.com/light-in-the-loop/opu/internal/queue"
@@ -51,7 +52,12 @@ type Options struct {
 	Model    string              // base name of the models; empty: DefaultModel
 	Shutter  bool                // the rig can block its reference beam: intensities are measured
 	Counters func() driver.Stats // of the device while there is no matrix; may be nil
-	Config   any                 // for people: anything that is no secret
+
+	// Look sees the rig while there is no matrix, for whoever aligns it. It is called with
+	// the device at rest, and never at once; nil: then nothing is seen.
+	Look func(context.Context) (*calib.View, error)
+
+	Config any // for people: anything that is no secret
 
 	// Works are the kinds of jobs that clients can ask for: calibration, selftest, map.
 	// Each makes a work of a request's body, which may be empty, or says what is wrong

@@ -3,6 +3,7 @@ package server
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"image"
 	"image/color"
@@ -59,10 +60,14 @@ func (l *look) fresh(projections uint64) bool {
 // f's calls do not overlap.
 func (s *Server) withView(r *http.Request, number uint64, f func(*look) error) error {
 	m, err := s.served()
-	if err != nil {
+	see := s.o.Look
+	switch {
+	case err == nil:
+		see = m.View
+	case !errors.Is(err, errNoMatrix) || errors.Is(err, errAtWork) || see == nil:
 		return err
 	}
-	if m.View == nil {
+	if see == nil {
 		return fmt.Errorf("cannot show frames: this device has none: %w", errNotHere)
 	}
 	select {
@@ -90,7 +95,7 @@ func (s *Server) withView(r *http.Request, number uint64, f func(*look) error) e
 			return fmt.Errorf("cannot look at the rig now: %w: %w", errReplaced, errBusy)
 		}
 		began := time.Now()
-		next.View, err = m.View(ctx)
+		next.View, err = see(ctx)
 		next.took = time.Since(began)
 		s.views.took.Add(int64(next.took))
 		return err
@@ -108,7 +113,7 @@ func (s *Server) withView(r *http.Request, number uint64, f func(*look) error) e
 func (s *Server) viewFigures(w http.ResponseWriter, r *http.Request) error {
 	var v ViewFigures
 	err := s.withView(r, 0, func(l *look) error {
-		v = ViewFigures{l.number, l.at, l.Width, l.Height, l.BitDepth, l.Mean, l.Saturated, l.Drift.Health, l.Drift.Phase()}
+		v = ViewFigures{l.number, l.at, l.Width, l.Height, l.BitDepth, l.Mean, l.Saturated, l.Drift.Health, l.Drift.Phase(), Alignment(l.Alignment)}
 		return nil
 	})
 	if err != nil {
@@ -128,6 +133,38 @@ type ViewFigures struct {
 	Saturated float64   `json:"saturated"` // share of the pixels
 	Health    float64   `json:"health"`    // of the probe
 	Phase     float64   `json:"phase_rad"` // of the reference beam since the calibration
+
+	Alignment *AlignmentFigures `json:"alignment,omitempty"`
+}
+
+// AlignmentFigures say how the light lies, and what to turn.
+type AlignmentFigures struct {
+	Carrier    *[2]float64 `json:"carrier"` // fu, fv, cycles per pixel; null: no sideband is seen
+	Radius     float64     `json:"radius"`
+	SidebandDB float64     `json:"sideband_db"`
+	Turn       [2]float64  `json:"turn"` // of the sideband, at -carrier, to where it is allowed
+	Grain      float64     `json:"grain_pixels"`
+	Rho        float64     `json:"rho"`
+	Visibility float64     `json:"visibility"`
+	Saturated  float64     `json:"saturated_on"` // share of the pixels with all mirrors on
+	Phase      float64     `json:"phase_rad"`
+	Health     float64     `json:"health"`
+	Advice     []string    `json:"advice"`
+}
+
+// Alignment is an alignment as programs read it; nil: there is none.
+func Alignment(a *calib.Alignment) *AlignmentFigures {
+	if a == nil {
+		return nil
+	}
+	f := &AlignmentFigures{
+		Radius: a.Band.R, SidebandDB: a.SidebandDB, Turn: a.Turn, Grain: a.Grain, Rho: a.Rho, Visibility: a.Visibility,
+		Saturated: a.Saturated, Phase: a.Phase, Health: a.Health, Advice: append([]string{}, a.Advice...),
+	}
+	if a.Band.R > 0 {
+		f.Carrier = &[2]float64{a.Band.Fu, a.Band.Fv}
+	}
+	return f
 }
 
 // show answers with what write makes of a view, once for all who look at it.
@@ -202,6 +239,9 @@ func (s *Server) spectrumPNG(b *bytes.Buffer, v *calib.View) error {
 	h.Title = s.o.Device
 	if s.o.Simulated != "" {
 		h.Title = fmt.Sprintf("simulated bench %q", s.o.Simulated)
+	}
+	if a := v.Alignment; a != nil {
+		h.Fu, h.Fv, h.Radius, h.Turn = a.Band.Fu, a.Band.Fv, a.Band.R, a.Turn
 	}
 	if m := s.matrix.Load(); m != nil && m.Calibration != nil {
 		c := m.Calibration

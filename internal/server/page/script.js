@@ -90,6 +90,7 @@
     if (!view) return false;
     if (view.dataset.view !== shown) await Promise.all(["frame", "spectrum"].map(id => picture(id, view.dataset.view)));
     shown = view.dataset.view;
+    $("now").innerHTML = view.querySelector("template.now")?.content.firstElementChild.innerHTML ?? "";
     return true;
   }
   let shown;
