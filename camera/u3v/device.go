@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/light-in-the-loop/opu/camera"
@@ -29,6 +30,7 @@ type Device struct {
 	info    camera.Info
 
 	turn chan struct{} // held by who talks to the camera
+	dead atomic.Bool   // its transfers do not end
 
 	mu     sync.Mutex // guards what follows
 	closed bool
@@ -127,9 +129,13 @@ func (d *Device) begin(ctx context.Context, what string) (end func(), err error)
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.closed {
+	switch {
+	case d.closed:
 		<-d.turn
 		return nil, d.failed(what, camera.ErrClosed)
+	case d.dead.Load():
+		<-d.turn
+		return nil, d.failed(what, fmt.Errorf("its transfers did not end; open it again: %w", camera.ErrUnplugged))
 	}
 	return func() { <-d.turn }, nil
 }
@@ -205,7 +211,11 @@ func (d *Device) arm(ctx context.Context, r camera.Run) error {
 	d.mu.Lock()
 	d.end = func() {
 		cancel(errEnded)
-		<-over
+		select {
+		case <-over:
+		case <-time.After(endTime):
+			d.dead.Store(true) // somebody still writes to its buffers
+		}
 	}
 	d.mu.Unlock()
 	if err := d.streaming(ctx, true); err != nil {
@@ -216,6 +226,9 @@ func (d *Device) arm(ctx context.Context, r camera.Run) error {
 	}
 	return d.camera.Start(ctx)
 }
+
+// endTime is how long transfers that are cancelled may take to end.
+const endTime = 2 * time.Second
 
 // errEnded is why the reception ends with a run.
 var errEnded = errors.New("the run has ended")

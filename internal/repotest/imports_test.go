@@ -80,7 +80,7 @@ var rules = []rule{
 		why: "it puts the parts together for commands, a simulated board and its driver among them; no service is"},
 	{of: "internal/lightswitch", may: []string{"slm", "helpers"},
 		why: "a laser is switched in the same way for every device, and its errors are theirs"},
-	{of: "internal/rigs", may: []string{"internal/bench", "internal/lightswitch", "sim", "sim/gigecam", "sim/piezo", "slm/dlpc900", "camera/gentl", "camera/gige", "camera/v4l2", "shifter/piezo", "shifter", "rig", "slm", "camera", "helpers"},
+	{of: "internal/rigs", may: []string{"internal/bench", "internal/lightswitch", "sim", "sim/gigecam", "sim/piezo", "slm/dlpc900", "camera/gentl", "camera/gige", "camera/u3v", "camera/v4l2", "shifter/piezo", "shifter", "rig", "slm", "camera", "helpers"},
 		why: "it is the one list of the devices that commands can be pointed at"},
 	{of: "internal/server", may: []string{"driver", "calib", "holo", "helpers"},
 		why: "a service of the OPU is the same on every bench; commands choose it"},

@@ -12,7 +12,7 @@ var reasons = map[string]string{
 	"github.com/chromedp/cdproto":        "tests: what the browser's console says",
 	"github.com/chromedp/chromedp":       "tests: the page of opud in a real browser",
 	"github.com/google/go-cmp":           "tests: differences of nested values that can be read",
-	"github.com/google/gousb":            "DLPC900 boards through libusb, with -tags libusb only",
+	"github.com/google/gousb":            "DLPC900 boards and USB3 Vision cameras through libusb, with -tags libusb only",
 	"github.com/pelletier/go-toml/v2":    "opud: a configuration whose errors have lines, unknown keys included",
 	"github.com/schollz/progressbar/v3":  "opuctl: a progress bar with time left on every terminal",
 	"github.com/spf13/cobra":             "opuctl: commands, flags, help and completion as users know them",

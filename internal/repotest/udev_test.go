@@ -10,8 +10,8 @@ import (
 // A udev rule is a list of KEY OP "VALUE".
 var udevTerm = regexp.MustCompile(`^(SUBSYSTEM|ENV\{\w+\}|ATTRS?\{\w+\}|GROUP|MODE|TAG|IMPORT\{\w+\}|SYMLINK)(==|!=|=|\+=)"([^"]*)"$`)
 
-// Each rule names one kind of device by vendor and product, and lets in the group and
-// the seat, never everyone.
+// Each rule names one kind of device, by vendor and product or by the class of an interface
+// that no other kind has, and lets in the group and the seat, never everyone.
 func TestUdevRules(t *testing.T) {
 	rules := 0
 	for _, f := range textFiles(t) {
@@ -36,8 +36,9 @@ func TestUdevRules(t *testing.T) {
 				set[strings.Replace(m[1], "ATTRS", "ATTR", 1)+m[2]] = m[3]
 			}
 			id := regexp.MustCompile(`^[0-9a-f]{4}$`)
-			if !id.MatchString(set["ATTR{idVendor}=="]) || !id.MatchString(set["ATTR{idProduct}=="]) || set["SUBSYSTEM=="] == "" {
-				t.Errorf("%s:%d: subsystem, vendor and product must be named", f.path, n+1)
+			class := set["ENV{ID_USB_INTERFACES}=="] == "*:ef0500:*" // USB3 Vision
+			if !class && (!id.MatchString(set["ATTR{idVendor}=="]) || !id.MatchString(set["ATTR{idProduct}=="])) || set["SUBSYSTEM=="] == "" {
+				t.Errorf("%s:%d: subsystem, and vendor and product or a class must be named", f.path, n+1)
 			}
 			if set["GROUP="] != "opu" || set["MODE="] != "0660" || set["TAG+="] != "uaccess" {
 				t.Errorf("%s:%d: access must be the group's and the seat's: %v", f.path, n+1, set)

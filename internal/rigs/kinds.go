@@ -29,6 +29,7 @@ var (
 		"gige":    {open: openGigE, list: listGigE, carry: carryGigE},
 		"v4l2":    {open: openV4L2, list: listV4L2},
 		"gentl":   {open: openGenTL, list: listGenTL},
+		"u3v":     {open: openU3V, list: listU3V},
 	}
 	shifters = map[string]func(ctx context.Context, where string, o piezo.Options) (shifter.Device, error){
 		simulated: nil,

@@ -169,3 +169,14 @@ func (c *Camera) Stream(ctx context.Context, n int) (data []byte, err error) {
 	}
 	return data, nil
 }
+
+// ClearHalt ends the stall of the stream's pipe, as the host asks for it.
+func (c *Camera) ClearHalt() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.stalled = false
+	if len(c.sending) > 0 && c.sending[0] == nil {
+		c.sending = c.sending[1:]
+	}
+	c.changed()
+}

@@ -10,12 +10,11 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/google/gousb"
 
+	"github.com/light-in-the-loop/opu/internal/usb"
 	"github.com/light-in-the-loop/opu/slm"
 )
 
@@ -25,10 +24,6 @@ const (
 	usbInterface     = 0
 	usbEndpoint      = 1
 )
-
-// abandonTime is how long a transfer that was cancelled may take to end. The library waits
-// for that without limit; this link does not.
-const abandonTime = time.Second
 
 // libusb is a link through libusb. The kernel's HID driver is detached while it is open.
 type libusb struct {
@@ -40,19 +35,9 @@ type libusb struct {
 	closed    atomic.Bool
 }
 
-// usbContext is made once: the library has one event loop, and panics where it cannot begin.
-var usbContext = sync.OnceValues(func() (c *gousb.Context, err error) {
-	defer func() {
-		if r := recover(); r != nil {
-			err = fmt.Errorf("cannot use libusb: %v", r)
-		}
-	}()
-	return gousb.NewContext(), nil
-})
-
 // OpenLibUSB opens the board at a USB port, "usb-1-2.4", through libusb; "" is the only board.
 func OpenLibUSB(port string) (Link, error) {
-	c, err := usbContext()
+	c, err := usb.Library()
 	if err != nil {
 		return nil, err
 	}
@@ -212,37 +197,19 @@ func (l *libusb) transfer(ctx context.Context, move func(context.Context, []byte
 	case l.abandoned.Load():
 		return fmt.Errorf("libusb: an earlier transfer never ended: %w", slm.ErrUnplugged)
 	}
-	type result struct {
-		n   int
-		err error
-	}
-	done := make(chan result, 1)
-	go func() {
-		n, err := move(ctx, report)
-		done <- result{n, err}
-	}()
-	var r result
-	select {
-	case r = <-done:
-	case <-ctx.Done():
-		grace := time.NewTimer(abandonTime)
-		defer grace.Stop()
-		select {
-		case r = <-done:
-		case <-grace.C:
-			l.abandoned.Store(true)
-			return context.Cause(ctx)
-		}
-	}
+	n, err := usb.Transfer(ctx, move, report)
 	switch {
-	case r.err != nil && ctx.Err() != nil: // the library says "cancelled", not why
+	case errors.Is(err, usb.ErrAbandoned):
+		l.abandoned.Store(true)
 		return context.Cause(ctx)
-	case r.err != nil && l.closed.Load():
+	case err != nil && ctx.Err() != nil:
+		return err
+	case err != nil && l.closed.Load():
 		return fmt.Errorf("libusb: %w", slm.ErrClosed)
-	case r.err != nil:
-		return usbError(r.err)
-	case r.n != ReportSize:
-		return fmt.Errorf("libusb: a report of %d bytes: %w", r.n, slm.ErrProtocol)
+	case err != nil:
+		return usbError(err)
+	case n != ReportSize:
+		return fmt.Errorf("libusb: a report of %d bytes: %w", n, slm.ErrProtocol)
 	}
 	return nil
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/gousb"
 
+	"github.com/light-in-the-loop/opu/internal/usb"
 	"github.com/light-in-the-loop/opu/slm"
 )
 
@@ -22,7 +23,7 @@ func TestPortName(t *testing.T) {
 
 // Where no board is, libusb finds none, and says so.
 func TestLibUSBWithoutBoard(t *testing.T) {
-	if _, err := usbContext(); err != nil {
+	if _, err := usb.Library(); err != nil {
 		t.Skip(err)
 	}
 	if _, err := OpenLibUSB("usb-99-1"); !errors.Is(err, slm.ErrUnplugged) {
@@ -60,7 +61,7 @@ func TestLibUSBTransferEnds(t *testing.T) {
 			return 0, nil
 		}
 		began := time.Now()
-		if err := l.transfer(ctx, never, nil); err != slm.ErrTimeout || time.Since(began) != abandonTime {
+		if err := l.transfer(ctx, never, nil); err != slm.ErrTimeout || time.Since(began) != usb.AbandonTime {
 			t.Errorf("a transfer that never ends: %v after %v", err, time.Since(began))
 		}
 		if err := l.transfer(t.Context(), never, nil); !errors.Is(err, slm.ErrUnplugged) {
