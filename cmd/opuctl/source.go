@@ -59,7 +59,7 @@ func (s *sourceFlags) register(c *cobra.Command) {
 	s.remote.register(c)
 	c.Flags().Lookup("url").Usage += "; or a stack's `file` (stack.json), for several OPUs as one"
 	c.Flags().StringVar(&s.model, "model", "opu", "base `name` of the daemon's models")
-	c.Flags().DurationVar(&s.patience, "patience", 30*time.Second, "how long a daemon that is busy, or goes away, is waited for; one that calibrates is, until it is done")
+	c.Flags().DurationVar(&s.patience, "patience", defaultPatience, "how long a daemon that is busy, or goes away, is waited for; one that calibrates is, until it is done")
 }
 
 // check refuses flags that do not go together; local are more that mean nothing to a
@@ -130,21 +130,7 @@ func (s *sourceFlags) served(ctx context.Context, stderr io.Writer, n need, p *p
 	if s.patience == 0 {
 		o.Patience = -1
 	}
-	var mu sync.Mutex // a stack waits for several, and a large batch twice
-	told := ""
-	o.Waiting = func(why error) {
-		mu.Lock()
-		defer mu.Unlock()
-		if why.Error() == told {
-			return
-		}
-		told = why.Error()
-		if errors.Is(why, client.ErrCalibrating) {
-			p.line("waiting: %v", why)
-			return
-		}
-		p.line("waiting for up to %v: %v", s.patience, why)
-	}
+	o.Waiting = waiting(p, s.patience)
 	type remote interface {
 		dfa.Projector
 		Intensity(ctx context.Context, dst []float32, x []int8) error
@@ -204,6 +190,28 @@ func (s *sourceFlags) served(ctx context.Context, stderr io.Writer, n need, p *p
 	}
 	return from, nil
 }
+
+// waiting is a client's Options.Waiting: it tells people why they wait, once.
+func waiting(p *progress, patience time.Duration) func(error) {
+	var mu sync.Mutex // a stack waits for several, and a large batch twice
+	told := ""
+	return func(why error) {
+		mu.Lock()
+		defer mu.Unlock()
+		if why.Error() == told {
+			return
+		}
+		told = why.Error()
+		if errors.Is(why, client.ErrCalibrating) {
+			p.line("waiting: %v", why)
+			return
+		}
+		p.line("waiting for up to %v: %v", patience, why)
+	}
+}
+
+// defaultPatience is that of --patience.
+const defaultPatience = 30 * time.Second
 
 // isManifest tells a stack's file from an address.
 func isManifest(url string) bool {

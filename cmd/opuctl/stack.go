@@ -45,6 +45,7 @@ of their models: one name for each address, or one address and all the names.`,
 			if err != nil {
 				return err
 			}
+			o.Patience, o.Waiting = defaultPatience, waiting(newProgress(c.ErrOrStderr(), 1), defaultPatience)
 			parts := make([]client.Part, max(len(addresses), len(models)))
 			for i := range parts {
 				parts[i].URL = addresses[min(i, len(addresses)-1)]
