@@ -50,13 +50,13 @@ func Open(ctx context.Context, r Ref, o Options) (*Device, error) {
 	if err := o.check(); err != nil {
 		return nil, err
 	}
-	p, found, opened, err := connect(ctx, r)
+	c, opened, err := connect(ctx, r)
 	if err != nil {
 		return nil, err
 	}
-	d := &Device{p: p, turn: make(chan struct{}, 1), most: o.Parts}
-	if err := d.open(ctx, found, opened, o); err != nil {
-		p.close()
+	d := &Device{p: c.p, turn: make(chan struct{}, 1), most: o.Parts}
+	if err := d.open(ctx, c.found, opened, o); err != nil {
+		c.p.close()
 		return nil, err
 	}
 	return d, nil

@@ -55,15 +55,19 @@ func (p *process) list(ctx context.Context) ([]Found, error) {
 	return found, err
 }
 
-// connect starts a helper and opens the camera that a reference means.
-func connect(ctx context.Context, r Ref) (*process, Found, wire.Opened, error) {
-	fail := func(err error) (*process, Found, wire.Opened, error) { return nil, Found{}, wire.Opened{}, err }
+// candidate is a camera that a reference may mean, in its helper.
+type candidate struct {
+	p     *process
+	found Found
+}
+
+// find starts the helper of the one camera that a reference means.
+func find(ctx context.Context, r Ref) (candidate, error) {
 	paths, err := r.choose()
 	if err != nil {
-		return fail(err)
+		return candidate{}, err
 	}
-	var chosen *process
-	var camera1 Found
+	var fit []candidate
 	var seen []string
 	var failures []error
 	for _, path := range paths {
@@ -74,45 +78,50 @@ func connect(ctx context.Context, r Ref) (*process, Found, wire.Opened, error) {
 		}
 		found, err := p.list(ctx)
 		failures = append(failures, err)
-		keep := false
+		before := len(fit)
 		for _, f := range found {
 			seen = append(seen, f.Ref())
-			if !f.fits(r.Device) {
-				continue
+			if f.fits(r.Device) {
+				fit = append(fit, candidate{p, f})
 			}
-			if chosen != nil {
-				if !keep {
-					p.close()
-				}
-				chosen.close()
-				return fail(fmt.Errorf("cannot choose between the cameras %s and %s: name one: %w", camera1.Ref(), f.Ref(), camera.ErrInput))
-			}
-			chosen, camera1, keep = p, f, true
 		}
-		if !keep {
+		if len(fit) == before {
 			p.close()
 		}
 	}
-	if chosen == nil {
-		text := "none is there"
-		if len(seen) > 0 {
-			text = "there are " + strings.Join(seen, ", ")
-		}
-		if err := errors.Join(failures...); err != nil {
-			return fail(fmt.Errorf("cannot find the camera %s: %s: %w", r, text, err))
-		}
-		return fail(fmt.Errorf("cannot find the camera %s: %s: %w", r, text, camera.ErrUnplugged))
+	if len(fit) == 1 {
+		return fit[0], nil
 	}
-	reply, err := chosen.ask(ctx, searchLimit, wire.Request{Do: wire.Open, Interface: camera1.link, Device: camera1.Device})
-	if err == nil && reply.Opened == nil {
-		err = chosen.fault(camera.ErrProtocol, "open", "the helper told nothing of the camera")
+	for _, c := range fit {
+		c.p.close()
+	}
+	switch err := errors.Join(failures...); {
+	case len(fit) > 1:
+		return candidate{}, fmt.Errorf("cannot choose between the cameras %s; name one: %w", strings.Join(seen, ", "), camera.ErrInput)
+	case len(seen) > 0:
+		return candidate{}, fmt.Errorf("cannot find the camera %s; there are %s: %w", r, strings.Join(seen, ", "), camera.ErrUnplugged)
+	case err != nil:
+		return candidate{}, err
+	}
+	return candidate{}, fmt.Errorf("cannot find the camera %s: its producer lists none; see that it is plugged in and has power: %w", r, camera.ErrUnplugged)
+}
+
+// connect starts a helper and opens the camera that a reference means.
+func connect(ctx context.Context, r Ref) (candidate, wire.Opened, error) {
+	c, err := find(ctx, r)
+	if err != nil {
+		return c, wire.Opened{}, err
+	}
+	reply, err := c.p.ask(ctx, searchLimit, wire.Request{Do: wire.Open, Interface: c.found.link, Device: c.found.Device})
+	switch {
+	case err != nil && slices.Contains([]int32{-1004, -1005, -1022}, reply.Code): // in use, denied, busy
+		err = fmt.Errorf("%w; another program has it: close that", err)
+	case err == nil && reply.Opened == nil:
+		err = c.p.fault(camera.ErrProtocol, "open", "the helper told nothing of the camera")
 	}
 	if err != nil {
-		chosen.close()
-		if slices.Contains([]int32{-1004, -1005, -1022}, reply.Code) {
-			err = fmt.Errorf("%w; another program has it: close that", err)
-		}
-		return fail(err)
+		c.p.close()
+		return c, wire.Opened{}, err
 	}
-	return chosen, camera1, *reply.Opened, nil
+	return c, *reply.Opened, nil
 }

@@ -171,10 +171,10 @@ func TestList(t *testing.T) {
 // connectTo opens the camera without its features.
 func connectTo(ctx context.Context, t testing.TB, path string) (*process, wire.Opened) {
 	t.Helper()
-	p, _, opened, err := connect(ctx, Ref{Producer: path})
+	c, opened, err := connect(ctx, Ref{Producer: path})
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(p.close)
-	return p, opened
+	t.Cleanup(c.p.close)
+	return c.p, opened
 }

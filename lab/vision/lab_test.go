@@ -5,9 +5,11 @@ package vision_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"runtime"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -273,5 +275,34 @@ func TestTwo(t *testing.T) {
 	}
 	if _, err := u3v.OpenUSB(t.Context(), "C", options); !errors.Is(err, camera.ErrUnplugged) || !strings.Contains(err.Error(), "u3v:A") {
 		t.Errorf("one that is not there: %v", err)
+	}
+}
+
+// The rules of this tree, under Debian's udevd: the camera is the group's and nobody else's,
+// whoever made it.
+func TestUdevRule(t *testing.T) {
+	needLab(t)
+	_, p := plug(t, u3vcam.Config{})
+	number := func(file string) string {
+		text, err := os.ReadFile("/sys/bus/usb/devices/" + p.Name + "/" + file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return strings.TrimSpace(string(text))
+	}
+	node := fmt.Sprintf("/dev/bus/usb/%03s/%03s", number("busnum"), number("devnum"))
+	const groupOPU = 900 // of the lab
+	for began := time.Now(); ; time.Sleep(10 * time.Millisecond) {
+		info, err := os.Stat(node)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := info.Sys().(*syscall.Stat_t)
+		if info.Mode().Perm() == 0o660 && s.Uid == 0 && s.Gid == groupOPU {
+			return
+		}
+		if time.Since(began) > 10*time.Second {
+			t.Fatalf("%s is %o of %d:%d", node, info.Mode().Perm(), s.Uid, s.Gid)
+		}
 	}
 }

@@ -137,17 +137,20 @@ func (c *Camera) Trigger(n int) {
 	defer c.mu.Unlock()
 	for range n {
 		if c.acquires && c.memory.triggered() {
+			c.clock += 1e6
 			c.edge(nil)
 		}
 	}
 }
 
-// Capture is an edge at the line, or without triggers the end of an exposure, and the pixels
-// that came of it, as Settings say: one byte each up to 8 bits, else two, the lesser one first.
-func (c *Camera) Capture(pixels []byte) {
+// Capture is an edge at the line, or without triggers the end of an exposure, at a time of the
+// camera's clock, and the pixels that came of it, as Settings say: one byte each at 8 bits, else
+// two, the lesser one first.
+func (c *Camera) Capture(pixels []byte, at time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.acquires {
+		c.clock = uint64(at)
 		c.edge(pixels)
 	}
 }
@@ -161,6 +164,7 @@ func (c *Camera) edge(pixels []byte) {
 	again := c.faults.Frames[c.frame] == Twice
 	c.expose(pixels)
 	if again {
+		c.clock += 1000
 		c.expose(pixels)
 	}
 }
@@ -216,6 +220,7 @@ func (c *Camera) runFree(end chan struct{}) {
 		case <-t.C:
 			c.mu.Lock()
 			if c.acquires && c.free == end {
+				c.clock += uint64(c.config.Period)
 				c.expose(nil)
 			}
 			c.mu.Unlock()

@@ -8,7 +8,7 @@
 //	answer, err := cam.Answer(ctx, 1024)    // bulk IN
 //	data, err := cam.Stream(ctx, 65536)     // bulk IN of the streaming interface, one request
 //	cam.Trigger(3)                          // three edges at its line
-//	cam.Capture(pixels)                     // an edge, and what the sensor saw
+//	cam.Capture(pixels, at)                 // an edge, and what the sensor saw
 //
 // The way of a command: its packet is checked and executed on the camera's memory
 // (control.go), which holds the registers of the standard and the features (memory.go,

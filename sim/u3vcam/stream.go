@@ -22,7 +22,6 @@ func (c *Camera) expose(pixels []byte) {
 	k := c.frame
 	fault := c.faults.Frames[k]
 	c.frame++
-	c.clock += 1000000
 	id := c.block + c.faults.First
 	c.block++
 	m.count(counterExposure)

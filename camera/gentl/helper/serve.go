@@ -34,7 +34,10 @@ func Main() int {
 
 func serve() error {
 	if v := os.Getenv(wire.Variable); v != strconv.Itoa(wire.Version) {
-		return fmt.Errorf("cannot serve: this is what opud and opuctl load GenTL producers into, version %d of it; they start it, and want %q", wire.Version, v)
+		if v == "" {
+			return errors.New("cannot serve: this is what opud and opuctl load GenTL producers into; they start it, it is of no use by hand")
+		}
+		return fmt.Errorf("cannot serve: this is version %d of opu-gentl, and the program that started it wants version %.20s; install both anew", wire.Version, v)
 	}
 	os.Unsetenv(wire.Variable)
 	control := os.NewFile(wire.ControlFD, "control")

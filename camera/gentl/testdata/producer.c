@@ -512,7 +512,11 @@ API IFOpenDevice(void *link, const char *id, int32_t flags, void **device) {
 		if (control < 0 || connect(control, (struct sockaddr *)&a, sizeof a)) FAIL(IO, "the test does not listen");
 		pthread_t t;
 		pthread_create(&t, NULL, obey, NULL);
-		pthread_create(&t, NULL, free_run, NULL);
+	}
+	static int running;
+	if (!running) {
+		pthread_t t;
+		running = !pthread_create(&t, NULL, free_run, NULL);
 	}
 	device_open = 1;
 	*device = DEVICE;
