@@ -61,6 +61,7 @@ type Device struct {
 	life     context.Context
 	end      context.CancelCauseFunc
 	watching sync.WaitGroup // the heartbeat
+	port     atomic.Uint32  // of the stream; 0: none
 	closed   atomic.Bool
 	closing  sync.Once
 	failure  error         // of Close
@@ -267,6 +268,9 @@ func (d *Device) Found() Found { return d.found }
 // PacketSize is that of the stream's packets in bytes, with the headers of IP and UDP.
 func (d *Device) PacketSize() int { return d.packet }
 
+// StreamPort is the UDP port at which the frames of the present run arrive; 0: there is none.
+func (d *Device) StreamPort() uint16 { return uint16(d.port.Load()) }
+
 // Warnings tells, for people, what makes the link slower or less safe than it could be.
 func (d *Device) Warnings() []string {
 	d.mu.Lock()
@@ -400,6 +404,7 @@ func (d *Device) start(ctx context.Context, r camera.Run) error {
 		return err
 	}
 	d.stream = s
+	d.port.Store(uint32(s.port()))
 	return nil
 }
 
@@ -633,6 +638,7 @@ func (d *Device) finish() {
 		d.numbering.before = a.numbering.last
 	}
 	d.stream = nil
+	d.port.Store(0)
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.armed = false

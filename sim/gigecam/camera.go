@@ -42,9 +42,10 @@ type Camera struct {
 	end         context.CancelFunc
 	serving     sync.WaitGroup
 
-	mu        sync.Mutex // guards what follows
-	due       time.Time  // when the link is free
-	socket    *net.UDPConn
+	mu        sync.Mutex     // guards what follows
+	due       time.Time      // when the link is free
+	socket    *net.UDPConn   // of control; nil: unplugged
+	sender    *net.UDPConn   // of the stream
 	ears      []*net.UDPConn // for what is sent to everyone
 	memory    map[uint32]uint32
 	settings  camera.Config
@@ -106,7 +107,12 @@ func (c *Camera) Replug() error {
 	if err != nil {
 		return fmt.Errorf("cannot model a camera at %v: %w", c.address, err)
 	}
-	c.socket = socket
+	sender, err := listen(netip.AddrPortFrom(c.address, 0), false)
+	if err != nil {
+		socket.Close()
+		return fmt.Errorf("cannot model a camera at %v: %w", c.address, err)
+	}
+	c.socket, c.sender = socket, sender
 	sockets := []*net.UDPConn{socket}
 	for _, everyone := range []string{"255.255.255.255", broadcast(c.address)} {
 		ear, err := listen(netip.AddrPortFrom(netip.MustParseAddr(everyone), 3956), true)
@@ -139,11 +145,12 @@ func (c *Camera) Unplug() {
 		return
 	}
 	c.socket.Close()
+	c.sender.Close()
 	for _, ear := range c.ears {
 		ear.Close()
 	}
-	c.socket, c.ears = nil, nil
-	c.dropMaster() // as it would by itself, a little later
+	c.socket, c.ears = nil, nil // the sender is closed: what is sent is lost
+	c.dropMaster()              // as it would by itself, a little later
 }
 
 // DropMaster lets the camera forget who controls it, as if it had not been heard from.

@@ -90,7 +90,7 @@ func (c *Camera) perform(from netip.AddrPort, op uint16, flags byte, body []byte
 		}
 		n := len(body) - 4
 		return good, []byte{0, 0, byte(n >> 8), byte(n)}
-	case op == opResend && from == c.master:
+	case op == opResend && from.Addr() == c.master.Addr(): // it may come from the port of the stream
 		c.resend(flags, body)
 		return good, nil
 	case op == opDiscovery || op == opReadReg || op == opWriteReg || op == opReadMem || op == opWriteMem || op == opResend:

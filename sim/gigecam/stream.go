@@ -193,14 +193,14 @@ func (c *Camera) deliver(to *net.UDPAddr, packet []byte, p Packet) {
 	if p.Resent {
 		c.stats.Resent++
 	}
-	socket := c.socket
+	sender := c.sender
 	c.mu.Unlock()
-	if fate == Drop || fate == Late || socket == nil {
+	if fate == Drop || fate == Late {
 		return
 	}
-	socket.WriteToUDP(packet, to)
+	sender.WriteToUDP(packet, to)
 	if fate == Double {
-		socket.WriteToUDP(packet, to)
+		sender.WriteToUDP(packet, to)
 	}
 	c.pace(len(packet))
 }
@@ -208,13 +208,11 @@ func (c *Camera) deliver(to *net.UDPAddr, packet []byte, p Packet) {
 // release sends the packets that were late, when the rest of the frame has gone.
 func (c *Camera) release(to *net.UDPAddr) {
 	c.mu.Lock()
-	held, socket := c.held, c.socket
+	held, sender := c.held, c.sender
 	c.held = nil
 	c.mu.Unlock()
 	for _, p := range held {
-		if socket != nil {
-			socket.WriteToUDP(p, to)
-		}
+		sender.WriteToUDP(p, to)
 	}
 }
 
@@ -243,7 +241,7 @@ func (c *Camera) testPacket(size int) {
 	binary.BigEndian.PutUint32(to[:], c.memory[regStreamAddress])
 	packet := make([]byte, size-28)
 	packet[4] = contentPayload
-	c.socket.WriteToUDPAddrPort(packet, netip.AddrPortFrom(netip.AddrFrom4(to), uint16(port)))
+	c.sender.WriteToUDPAddrPort(packet, netip.AddrPortFrom(netip.AddrFrom4(to), uint16(port)))
 }
 
 // resend sends packets again; callers hold the lock.
@@ -267,12 +265,12 @@ func (c *Camera) resend(flags byte, body []byte) {
 	if packets != nil {
 		last = min(last, len(packets)-1)
 	}
-	run := c.run
+	run, sender := c.run, c.sender
 	c.mu.Unlock()
 	defer c.mu.Lock()
 	for id := first; id <= last; id++ {
 		if packets == nil {
-			c.socketNow().WriteToUDP(c.packet(unavailable, number, contentPayload, uint32(id), nil), s.to)
+			sender.WriteToUDP(c.packet(unavailable, number, contentPayload, uint32(id), nil), s.to)
 			continue
 		}
 		c.deliver(s.to, packets[id], Packet{Run: run, Frame: number - s.base - 1, ID: id, Of: len(packets), Resent: true})
