@@ -27,7 +27,7 @@ var (
 	cameras = map[string]cameraKind{
 		simulated: {open: openSimulatedCamera, list: listSimulatedCameras},
 		"gige":    {open: openGigE, list: listGigE, carry: carryGigE},
-		"v4l2":    {open: openV4L2, list: listV4L2},
+		"v4l2":    {open: openV4L2, list: listV4L2, carry: carryV4L2},
 		"gentl":   {open: openGenTL, list: listGenTL},
 		"u3v":     {open: openU3V, list: listU3V},
 	}

@@ -1,7 +1,3 @@
-// Package video tests the V4L2 driver on the kernel's own virtual cameras, the driver vivid, and
-// lets the frames of a simulated bench come out of one of them.
-//
-//	hertz, err := video.SetSignal(node, 640, 480)
-//	s, err := video.OpenScreen(output)
-//	err = s.Show(func(pix []byte) { ... })
+// Package video tests the V4L2 driver in the virtual lab, on the kernel's own virtual cameras: the
+// driver vivid, whose controls drop frames, damage them and pull the plug.
 package video

@@ -14,13 +14,13 @@ import (
 
 	"github.com/light-in-the-loop/opu/camera"
 	"github.com/light-in-the-loop/opu/camera/v4l2"
-	"github.com/light-in-the-loop/opu/lab/video"
+	"github.com/light-in-the-loop/opu/sim/vivid"
 )
 
 // period is that of the frames of 640x480 at vivid's inputs.
 func period(t *testing.T) time.Duration {
 	t.Helper()
-	hertz, err := video.SetSignal(node(t, looped, "vid-cap"), 640, 480)
+	hertz, err := vivid.SetSignal(node(t, looped, "vid-cap"), 640, 480)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -262,7 +262,7 @@ func TestUnplug(t *testing.T) {
 		}
 		deadline := time.Now().Add(5 * time.Second) // vivid comes back when the last descriptor is closed
 		for {
-			if path, err = video.Node(looped, "vid-cap"); err == nil {
+			if path, err = vivid.Node(looped, "vid-cap"); err == nil {
 				if _, err = os.Stat(path); err == nil {
 					break
 				}
@@ -416,11 +416,11 @@ func TestRegion(t *testing.T) {
 	needLab(t)
 	in, out := node(t, looped, "vid-cap"), node(t, looped, "vid-out")
 	for _, n := range []string{in, out} {
-		if _, err := video.SetSignal(n, 640, 480); err != nil {
+		if _, err := vivid.SetSignal(n, 640, 480); err != nil {
 			t.Fatal(err)
 		}
 	}
-	s, err := video.OpenScreen(out)
+	s, err := vivid.OpenScreen(out)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,8 +10,8 @@ import (
 	"github.com/light-in-the-loop/opu/camera"
 	"github.com/light-in-the-loop/opu/camera/cameratest"
 	"github.com/light-in-the-loop/opu/camera/v4l2"
-	"github.com/light-in-the-loop/opu/lab/video"
 	"github.com/light-in-the-loop/opu/sim"
+	"github.com/light-in-the-loop/opu/sim/vivid"
 	"github.com/light-in-the-loop/opu/slm"
 )
 
@@ -32,7 +32,7 @@ func needLab(t *testing.T) {
 
 func node(t *testing.T, device int, kind string) string {
 	t.Helper()
-	path, err := video.Node(device, kind)
+	path, err := vivid.Node(device, kind)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -46,7 +46,7 @@ func open(t *testing.T, device int, o v4l2.Options) *v4l2.Device {
 	t.Helper()
 	path := node(t, device, "vid-cap")
 	if device != webcam {
-		if _, err := video.SetSignal(path, 640, 480); err != nil {
+		if _, err := vivid.SetSignal(path, 640, 480); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -95,7 +95,7 @@ func TestConformance(t *testing.T) {
 	}
 	cameratest.Run(t, cameratest.Harness{
 		Open: func(t *testing.T) camera.Device {
-			var l *video.Loop
+			var l *vivid.Loop
 			b, l = bench(t, nil)
 			return l
 		},
@@ -106,7 +106,7 @@ func TestConformance(t *testing.T) {
 }
 
 // bench makes a small simulated bench, whose camera is looped through vivid.
-func bench(t *testing.T, change func(*sim.Config)) (*sim.Bench, *video.Loop) {
+func bench(t *testing.T, change func(*sim.Config)) (*sim.Bench, *vivid.Loop) {
 	t.Helper()
 	c := sim.Good(1)
 	c.Width, c.Height, c.Chip = 32, 24, slm.Geometry{Width: 70, Height: 9}
@@ -117,7 +117,7 @@ func bench(t *testing.T, change func(*sim.Config)) (*sim.Bench, *video.Loop) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l, err := video.OpenLoop(t.Context(), b.Camera(), looped)
+	l, err := vivid.OpenLoop(t.Context(), b.Camera(), node(t, looped, "vid-cap"), v4l2.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

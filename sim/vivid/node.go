@@ -1,6 +1,6 @@
 //go:build linux && (amd64 || arm64)
 
-package video
+package vivid
 
 import (
 	"fmt"
@@ -12,6 +12,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/light-in-the-loop/opu/camera"
 )
 
 // The part of linux/videodev2.h that an output needs, in the kernel's layout on 64-bit systems.
@@ -82,8 +84,7 @@ func ask[T any](fd int, number uintptr, argument *T) error {
 	}
 }
 
-// Node finds a node of the kernel's driver vivid: "vid-cap" or "vid-out" of its device with this
-// number.
+// Node finds a node of vivid: "vid-cap" or "vid-out" of its device with this number.
 func Node(device int, kind string) (string, error) {
 	names, err := filepath.Glob("/sys/class/video4linux/*/name")
 	if err != nil {
@@ -97,6 +98,22 @@ func Node(device int, kind string) (string, error) {
 		}
 	}
 	return "", fmt.Errorf("cannot find the node %s: %w", want, os.ErrNotExist)
+}
+
+// number is that of the device whose input a node is.
+func number(node string) (int, error) {
+	if real, err := filepath.EvalSymlinks(node); err == nil {
+		node = real
+	}
+	text, err := os.ReadFile(filepath.Join("/sys/class/video4linux", filepath.Base(node), "name"))
+	var n int
+	if err == nil {
+		_, err = fmt.Sscanf(string(text), "vivid-%03d-vid-cap", &n)
+	}
+	if err != nil {
+		return 0, fmt.Errorf("cannot loop frames through %s: it is no input of vivid, which modprobe vivid makes: %w", node, camera.ErrInput)
+	}
+	return n, nil
 }
 
 // SetSignal gives an input or an output of HDMI the quickest signal of these pixels, and returns

@@ -1,12 +1,14 @@
 //go:build linux && (amd64 || arm64)
 
-package video
+package vivid
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -44,26 +46,32 @@ const (
 	numberBytes = 16
 )
 
-// OpenLoop loops the frames of a camera through a device of vivid that has an input and an
-// output of HDMI. Both are given the quickest signal of 640x480. The camera is closed with the
-// loop.
-func OpenLoop(ctx context.Context, source camera.Device, device int) (l *Loop, err error) {
+// buffers of the input's: pictures are taken whether they are looked at or not.
+const buffers = 10
+
+// OpenLoop loops the frames of a camera of 8 bits through an input of vivid and the output of the
+// same device, both of HDMI; they are given the quickest signal of 640x480. The camera is closed
+// with the loop.
+func OpenLoop(ctx context.Context, source camera.Device, input string, o v4l2.Options) (l *Loop, err error) {
 	l = &Loop{source: source, info: source.Info()}
 	defer func() {
 		if err != nil {
-			err = errors.Join(fmt.Errorf("cannot loop frames through vivid: %w", err), l.Close())
+			err = errors.Join(err, l.Close())
 		}
 	}()
-	in, err := Node(device, "vid-cap")
+	n, err := number(input)
 	if err != nil {
 		return l, err
 	}
-	out, err := Node(device, "vid-out")
+	if !slices.Equal(l.info.BitDepths, []int{8}) {
+		return l, fmt.Errorf("cannot loop frames of %v bits through vivid, but of 8: %w", l.info.BitDepths, camera.ErrInput)
+	}
+	out, err := Node(n, "vid-out")
 	if err != nil {
 		return l, err
 	}
 	var hertz float64
-	for _, node := range []string{in, out} {
+	for _, node := range []string{input, out} {
 		if hertz, err = SetSignal(node, 640, 480); err != nil {
 			return l, err
 		}
@@ -71,7 +79,8 @@ func OpenLoop(ctx context.Context, source camera.Device, device int) (l *Loop, e
 	if l.screen, err = OpenScreen(out); err != nil {
 		return l, err
 	}
-	if l.seen, err = v4l2.Open(ctx, in, v4l2.Options{Buffers: 10}); err != nil {
+	o.Buffers = cmp.Or(o.Buffers, buffers)
+	if l.seen, err = v4l2.Open(ctx, input, o); err != nil {
 		return l, err
 	}
 	for _, c := range []v4l2.Control{{Name: "Loop Video", Value: 1}, {Name: "OSD Text Mode", Value: 2}} {
@@ -80,12 +89,12 @@ func OpenLoop(ctx context.Context, source camera.Device, device int) (l *Loop, e
 		}
 	}
 	if l.info.Width > l.screen.Width || l.info.Width < numberBytes || l.info.Height >= l.screen.Height {
-		return l, fmt.Errorf("a sensor of %dx%d; up to %dx%d fit: %w", l.info.Width, l.info.Height, l.screen.Width, l.screen.Height-1, camera.ErrInput)
+		return l, fmt.Errorf("cannot loop frames of a sensor of %dx%d through vivid; up to %dx%d fit: %w", l.info.Width, l.info.Height, l.screen.Width, l.screen.Height-1, camera.ErrInput)
 	}
 	if got, err := l.seen.Configure(ctx, camera.Config{BitDepth: 8, ROI: camera.ROI{Width: l.info.Width, Height: l.info.Height + 1}}); err != nil {
 		return l, err
 	} else if got.ROI.U != 0 || got.ROI.V != 0 || got.ROI.Height > l.screen.Height {
-		return l, fmt.Errorf("the input gives the region %v: %w", got.ROI, camera.ErrProtocol)
+		return l, fmt.Errorf("cannot loop frames through %s: it gives the region %v: %w", input, got.ROI, camera.ErrProtocol)
 	}
 	l.info.Model += " through vivid"
 	l.info.Buffers = l.seen.Info().Buffers
