@@ -187,6 +187,14 @@ func (r *Rig) count(f func(*Stats)) {
 	r.statsMu.Unlock()
 }
 
+// Tap puts something between the rig and its devices, such as a recorder, before anything is
+// shown. What it returns must describe the same devices.
+func (r *Rig) Tap(wrap func(slm.Device, camera.Device) (slm.Device, camera.Device)) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.dmd, r.cam = wrap(r.dmd, r.cam)
+}
+
 // Close closes both devices. It may be called more than once.
 func (r *Rig) Close() error {
 	return errors.Join(r.dmd.Close(), r.cam.Close())
