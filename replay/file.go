@@ -11,6 +11,7 @@ import (
 	"io"
 	"math"
 	"os"
+	"time"
 
 	"github.com/light-in-the-loop/opu/camera"
 	"github.com/light-in-the-loop/opu/slm"
@@ -31,6 +32,7 @@ type recording struct {
 	patterns    []*slm.Pattern
 	settings    []setting
 	frames      map[key][]stored
+	period      time.Duration // of the first run; 0: there is none
 	counts      Summary
 	calibration []byte
 }
@@ -233,6 +235,12 @@ func (p *parser) play(r *playRecord) error {
 	}
 	if p.config.BitDepth == 0 {
 		return errors.New("settings of the camera must come before")
+	}
+	if r.PeriodNS < int64(p.slm.MinPeriod) {
+		return fmt.Errorf("a period of %v is shorter than the SLM's %v", time.Duration(r.PeriodNS), p.slm.MinPeriod)
+	}
+	if p.period == 0 {
+		p.period = time.Duration(r.PeriodNS)
 	}
 	p.order = append(p.order, r.Order...)
 	return nil

@@ -58,6 +58,9 @@ func (r *Replay) Camera() *Camera { return r.cam }
 // Summary says how much there is.
 func (r *Replay) Summary() Summary { return r.counts }
 
+// Period is that of the first run; 0: there is none.
+func (r *Replay) Period() time.Duration { return r.period }
+
 // Calibration is the calibration's file that was recorded; nil: none.
 func (r *Replay) Calibration() []byte { return r.calibration }
 

@@ -49,8 +49,8 @@ func (b *benchFlags) registerBench(c *cobra.Command) {
 	f := c.Flags()
 	f.StringVar(&b.sim, "sim", "", "run a simulated bench: "+strings.Join(sim.Presets(), ", "))
 	f.Lookup("sim").NoOptDefVal = "good"
-	f.StringVar(&b.slm, "slm", "", "the SLM: sim, sim:PRESET, or dlpc900:PORT with a port as opuctl devices lists it; with --camera")
-	f.StringVar(&b.camera, "camera", "", "the camera: sim or sim:PRESET; with --slm")
+	f.StringVar(&b.slm, "slm", "", "the SLM: sim, sim:PRESET, dlpc900:PORT with a port as opuctl devices lists it, or replay:FILE; with --camera")
+	f.StringVar(&b.camera, "camera", "", "the camera: sim, sim:PRESET, replay:FILE, or what opuctl camera list prints; with --slm")
 	f.StringVar(&b.shifter, "shifter", "", "the phase shifter, held still meanwhile: sim or serial:PORT; it overrides that of --rig")
 	f.Float64Var(&b.rate, "pattern-rate", 0, "patterns a second (default 1500, or what SLM and camera can if they say so); it overrides that of --rig")
 	registerRig(c, &b.rig, &b.config)

@@ -24,6 +24,7 @@ import (
 	"github.com/light-in-the-loop/opu/internal/bench"
 	"github.com/light-in-the-loop/opu/internal/npy"
 	"github.com/light-in-the-loop/opu/internal/rigs"
+	"github.com/light-in-the-loop/opu/replay"
 	"github.com/light-in-the-loop/opu/shifter"
 	"github.com/light-in-the-loop/opu/slm"
 )
@@ -82,7 +83,7 @@ func exitCode(err error) int {
 		return exitInput
 	}
 	for _, input := range []error{
-		errUsage, bench.ErrInput, rigs.ErrInput, slm.ErrInput, camera.ErrInput, shifter.ErrInput, driver.ErrInput, calib.ErrFile, dfa.ErrInput, dfa.ErrFile, dfa.ErrOtherMatrix,
+		errUsage, bench.ErrInput, rigs.ErrInput, slm.ErrInput, camera.ErrInput, shifter.ErrInput, driver.ErrInput, calib.ErrFile, replay.ErrFile, dfa.ErrInput, dfa.ErrFile, dfa.ErrOtherMatrix,
 		dataset.ErrFormat, dataset.ErrChecksum, dataset.ErrNotFound, npy.ErrFormat, os.ErrNotExist, os.ErrPermission,
 		client.ErrInput, client.ErrUnauthorised, client.ErrOtherMatrix,
 	} {
@@ -134,7 +135,7 @@ or leased to somebody else; 130 interrupted.`,
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage("%v", err) })
 	root.AddCommand(newTrain(), newInfer(), newExport(), newCalibrate(), newSelftest(), newDemodulate(), newProject(), newInspect(), newMap(), newMatrix(),
-		newStatus(), newWatch(), newDevices(), newDMD(), newCamera(), newDoctor(), newAlign(), newShifter(), newLease(), newStack())
+		newStatus(), newWatch(), newDevices(), newDMD(), newCamera(), newDoctor(), newAlign(), newRecord(), newShifter(), newLease(), newStack())
 	return root
 }
 

@@ -23,9 +23,11 @@ var (
 	slms = map[string]func(ctx context.Context, where string, r Rig, log *slog.Logger) (slm.Device, error){
 		simulated: nil,
 		"dlpc900": openDLPC900,
+		replayed:  openReplayedSLM,
 	}
 	cameras = map[string]cameraKind{
 		simulated: {open: openSimulatedCamera, list: listSimulatedCameras},
+		replayed:  {open: openReplayedCamera},
 		"gige":    {open: openGigE, list: listGigE, carry: carryGigE},
 		"v4l2":    {open: openV4L2, list: listV4L2, carry: carryV4L2},
 		"gentl":   {open: openGenTL, list: listGenTL},
@@ -47,6 +49,9 @@ func Open(ctx context.Context, r Rig, log *slog.Logger) (*bench.Bench, error) {
 	c, err := parse("camera", r.Camera, cameras)
 	if err != nil {
 		return nil, err
+	}
+	if c.kind == replayed {
+		return openReplay(c.where, r.Wiring())
 	}
 	dmd, err := OpenSLM(ctx, r, log)
 	if err != nil {

@@ -35,8 +35,8 @@ var (
 
 // Rig says what a rig is made of: a table [rig.NAME] of the configuration file.
 type Rig struct {
-	SLM     string `toml:"slm" json:"slm"`         // sim, sim:PRESET or dlpc900:PORT
-	Camera  string `toml:"camera" json:"camera"`   // sim, sim:PRESET or KIND:PLACE[,OPTION=VALUE...] (docs/reference/cameras.md)
+	SLM     string `toml:"slm" json:"slm"`         // sim, sim:PRESET, dlpc900:PORT or replay:FILE
+	Camera  string `toml:"camera" json:"camera"`   // sim, sim:PRESET, replay:FILE or KIND:PLACE[,OPTION=VALUE...] (docs/reference/cameras.md)
 	Shifter string `toml:"shifter" json:"shifter"` // sim or serial:PORT; "": none
 
 	// RateHz is how many patterns are shown a second; 0: 1500, or as many as the SLM and the
@@ -141,6 +141,9 @@ func (r Rig) Simulated() (preset string, err error) {
 		return "", err
 	}
 	if err := r.checkTiming(); err != nil {
+		return "", err
+	}
+	if err := checkReplay(s, c); err != nil {
 		return "", err
 	}
 	if s.kind != simulated && c.kind == simulated || s.kind == simulated && c.kind != simulated && cameras[c.kind].carry == nil {

@@ -27,7 +27,7 @@ func TestSimulated(t *testing.T) {
 		{Rig{SLM: "sim", Camera: "sim", Shifter: "serial:/dev/ttyACM0"}, "good", ""},
 		{Rig{SLM: "sim"}, "", "needs both"},
 		{Rig{}, "", "needs both"},
-		{Rig{SLM: "dmd", Camera: "sim"}, "", "known: dlpc900, sim"},
+		{Rig{SLM: "dmd", Camera: "sim"}, "", "known: dlpc900, replay, sim"},
 		{Rig{SLM: "sim", Camera: "phone:1"}, "", "there is no kind"},
 		{Rig{SLM: "sim", Camera: "sim", Shifter: "usb:1"}, "", "known: serial, sim"},
 		{Rig{SLM: "sim", Camera: "sim", Shifter: "serial"}, "", "say where"},
