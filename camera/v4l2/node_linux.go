@@ -48,7 +48,7 @@ func openNode(path string) (node, error) {
 func openError(path string, err error) error {
 	switch err {
 	case unix.EACCES, unix.EPERM:
-		return fmt.Errorf("cannot open camera %s: permission denied; join the group video, or install udev/70-opu.rules and join the group opu: %w", path, os.ErrPermission)
+		return fmt.Errorf("cannot open camera %s: permission denied; join the group video: %w", path, os.ErrPermission)
 	case unix.ENOENT, unix.ENODEV, unix.ENXIO:
 		return fmt.Errorf("cannot open camera %s: %w; plug it in and switch it on, and see what /dev/v4l/by-id names", path, camera.ErrUnplugged)
 	case unix.EBUSY:

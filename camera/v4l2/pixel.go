@@ -78,6 +78,11 @@ func bytesIPU3(pixels int) int { return (pixels + 24) / 25 * 32 }
 
 func put(dst []byte, i int, x uint16) { binary.LittleEndian.PutUint16(dst[2*i:], x) }
 
+// four puts pixels i to i+3 at once, each in its lane of a word.
+func four(dst []byte, i int, a, b, c, d uint64) {
+	binary.LittleEndian.PutUint64(dst[2*i:], a|b<<16|c<<32|d<<48)
+}
+
 // unpack10P: four bytes with the upper bits of four pixels, then one with the lower two of each,
 // the first pixel's lowest.
 func unpack10P(dst, src []byte) {
@@ -86,12 +91,7 @@ func unpack10P(dst, src []byte) {
 	for ; i+4 <= n; i += 4 {
 		g := src[i/4*5:][:5]
 		low := uint64(g[4])
-		// Four pixels at once, in the lanes of a word.
-		word := uint64(g[0])<<2 | low&3 |
-			(uint64(g[1])<<2|low>>2&3)<<16 |
-			(uint64(g[2])<<2|low>>4&3)<<32 |
-			(uint64(g[3])<<2|low>>6)<<48
-		binary.LittleEndian.PutUint64(dst[2*i:], word)
+		four(dst, i, uint64(g[0])<<2|low&3, uint64(g[1])<<2|low>>2&3, uint64(g[2])<<2|low>>4&3, uint64(g[3])<<2|low>>6)
 	}
 	for ; i < n; i++ {
 		g := src[i/4*5:][:5]
@@ -105,10 +105,8 @@ func unpack10B(dst, src []byte) {
 	i := 0
 	for ; i+4 <= n; i += 4 {
 		g := src[i/4*5:][:5]
-		put(dst, i, uint16(g[0])<<2|uint16(g[1])>>6)
-		put(dst, i+1, uint16(g[1])&0x3f<<4|uint16(g[2])>>4)
-		put(dst, i+2, uint16(g[2])&0xf<<6|uint16(g[3])>>2)
-		put(dst, i+3, uint16(g[3])&3<<8|uint16(g[4]))
+		x := uint64(binary.BigEndian.Uint32(g))<<8 | uint64(g[4])
+		four(dst, i, x>>30, x>>20&0x3ff, x>>10&0x3ff, x&0x3ff)
 	}
 	for ; i < n; i++ {
 		at := 10 * i // bits
@@ -122,28 +120,44 @@ func unpack10B(dst, src []byte) {
 func unpack12P(dst, src []byte) {
 	n := len(dst) / 2
 	i := 0
-	for ; i+2 <= n; i += 2 {
-		g := src[i/2*3:][:3]
-		binary.LittleEndian.PutUint32(dst[2*i:],
-			uint32(g[0])<<4|uint32(g[2])&0xf|(uint32(g[1])<<4|uint32(g[2])>>4)<<16)
+	for ; i+4 <= n; i += 4 {
+		g := src[i/2*3:][:6]
+		low, high := uint64(g[2]), uint64(g[5])
+		four(dst, i, uint64(g[0])<<4|low&0xf, uint64(g[1])<<4|low>>4, uint64(g[3])<<4|high&0xf, uint64(g[4])<<4|high>>4)
 	}
-	if i < n {
+	for ; i < n; i++ {
 		g := src[i/2*3:][:3]
-		put(dst, i, uint16(g[0])<<4|uint16(g[2])&0xf)
+		put(dst, i, uint16(g[i%2])<<4|uint16(g[2])>>(4*(i%2))&0xf)
 	}
 }
 
-// unpackIPU3: 25 pixels in 32 bytes, a stream of bits, the lowest of each pixel first.
+// unpackIPU3: 25 pixels in 32 bytes, a stream of bits, the lowest of each pixel first. Four
+// pixels are five bytes, but for the last of a group.
 func unpackIPU3(dst, src []byte) {
-	for i := range len(dst) / 2 {
+	n := len(dst) / 2
+	for i := 0; i < n; {
+		if at := i % 25; at%4 == 0 && at < 24 && i+4 <= n {
+			g := src[i/25*32+at/4*5:][:5]
+			x := uint64(binary.LittleEndian.Uint32(g)) | uint64(g[4])<<32
+			four(dst, i, x&0x3ff, x>>10&0x3ff, x>>20&0x3ff, x>>30)
+			i += 4
+			continue
+		}
 		at := i/25*32*8 + i%25*10 // bits
 		two := uint16(src[at/8]) | uint16(src[at/8+1])<<8
 		put(dst, i, two>>(at%8)&0x3ff)
+		i++
 	}
 }
 
 func swap16(dst, src []byte) {
-	for i := range len(dst) / 2 {
-		put(dst, i, binary.BigEndian.Uint16(src[2*i:]))
+	const low = 0x00ff00ff00ff00ff
+	i := 0
+	for ; i+8 <= len(dst); i += 8 {
+		x := binary.LittleEndian.Uint64(src[i:])
+		binary.LittleEndian.PutUint64(dst[i:], x&low<<8|x>>8&low)
+	}
+	for ; i < len(dst); i += 2 {
+		put(dst, i/2, binary.BigEndian.Uint16(src[i:]))
 	}
 }
