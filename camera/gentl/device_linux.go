@@ -29,11 +29,7 @@ type Device struct {
 	parts  int
 	most   int // images in a buffer
 
-	turn chan struct{} // held by who talks to the camera
-
-	mu     sync.Mutex // guards what follows
-	closed bool
-	armed  bool
+	gate   *genicam.Gate
 	counts camera.Counts // of the last run
 	once   sync.Once
 }
@@ -54,7 +50,7 @@ func Open(ctx context.Context, r Ref, o Options) (*Device, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &Device{p: c.p, turn: make(chan struct{}, 1), most: o.Parts}
+	d := &Device{p: c.p, most: o.Parts}
 	if err := d.open(ctx, c.found, opened, o); err != nil {
 		c.p.close()
 		return nil, err
@@ -95,7 +91,7 @@ func (d *Device) open(ctx context.Context, found Found, opened wire.Opened, o Op
 		return err
 	}
 	d.info = d.camera.Info()
-	d.info.BitDepths = slices.Clone(d.info.BitDepths)
+	d.gate = genicam.NewGate(d.info)
 	const beside = 64 << 10 // for what cameras add to pixels
 	room := roundUp(2*d.info.Width*d.info.Height*d.most+beside, pageSize)
 	memory, err := mapMemory(d.p.memory, buffers*room)
@@ -144,54 +140,25 @@ func (d *Device) Settings() []camera.Setting { return d.camera.Settings() }
 // MinPeriod implements camera.Paced.
 func (d *Device) MinPeriod() time.Duration { return d.camera.MinPeriod() }
 
-// begin takes the turn to talk to the camera, until end is called.
-func (d *Device) begin(ctx context.Context, what string) (end func(), err error) {
-	if err := context.Cause(ctx); err != nil {
-		return nil, d.failed(what, err)
-	}
-	select {
-	case d.turn <- struct{}{}:
-	case <-ctx.Done():
-		return nil, d.failed(what, context.Cause(ctx))
-	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.closed {
-		<-d.turn
-		return nil, d.failed(what, camera.ErrClosed)
-	}
-	return func() { <-d.turn }, nil
-}
-
-func (d *Device) failed(what string, err error) error {
-	return fmt.Errorf("cannot %s camera %s (%s): %w", what, d.info.Model, d.info.Serial, err)
-}
-
 // Configure implements camera.Device.
 func (d *Device) Configure(ctx context.Context, c camera.Config) (camera.Config, error) {
-	end, err := d.begin(ctx, "configure")
+	leave, err := d.gate.EnterIdle(ctx, "configure")
 	if err != nil {
 		return camera.Config{}, err
 	}
-	defer end()
-	if d.armed {
-		return camera.Config{}, d.failed("configure", camera.ErrArmed)
-	}
+	defer leave()
 	return d.camera.Configure(ctx, c)
 }
 
 // Arm implements camera.Device.
 func (d *Device) Arm(ctx context.Context, r camera.Run) error {
-	end, err := d.begin(ctx, "arm")
+	leave, err := d.gate.EnterIdle(ctx, "arm")
 	if err != nil {
 		return err
 	}
-	defer end()
-	switch {
-	case d.armed:
-		return d.failed("arm", camera.ErrArmed)
-	case r.Frames < 1:
-		return d.failed("arm", fmt.Errorf("a run of %d frames, at least one is needed: %w", r.Frames, camera.ErrInput))
+	defer leave()
+	if r.Frames < 1 {
+		return d.gate.Fail("arm", fmt.Errorf("a run of %d frames, at least one is needed: %w", r.Frames, camera.ErrInput))
 	}
 	if err := d.arm(ctx, r); err != nil {
 		// What was begun is ended, also if the caller has no time for it any more.
@@ -201,9 +168,7 @@ func (d *Device) Arm(ctx context.Context, r camera.Run) error {
 		d.stream.stop(tidy)
 		return err
 	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.armed = true
+	d.gate.SetArmed(true)
 	return nil
 }
 
@@ -214,7 +179,7 @@ func (d *Device) arm(ctx context.Context, r camera.Run) error {
 	parts := partsOf(r, d.most)
 	if d.grab != nil && parts != d.parts {
 		if err := d.grab.SetInt(ctx, partCount, int64(parts)); err != nil {
-			return d.failed("arm", fmt.Errorf("%s: %w", partCount, err))
+			return d.gate.Fail("arm", fmt.Errorf("%s: %w", partCount, err))
 		}
 		d.parts = parts
 	}
@@ -277,24 +242,23 @@ func (d *Device) Requeue(frames ...camera.Frame) { d.stream.requeue(frames) }
 // Stop implements camera.Device. Counts are the producer's (frames started, and those that
 // found no buffer) where it keeps them, else they are what ids tell.
 func (d *Device) Stop(ctx context.Context) (camera.Counts, error) {
-	end, err := d.begin(ctx, "stop")
+	leave, err := d.gate.Enter(ctx, "stop")
 	if err != nil {
 		return camera.Counts{}, err
 	}
-	defer end()
-	if !d.armed {
+	defer leave()
+	if !d.gate.Armed() {
 		return d.counts, nil
 	}
 	stopped := d.camera.Stop(ctx)
 	counts, err := d.stream.stop(ctx)
 	if ctx.Err() != nil && (stopped != nil || err != nil) {
-		return camera.Counts{}, d.failed("stop", context.Cause(ctx)) // stop again
+		return camera.Counts{}, d.gate.Fail("stop", context.Cause(ctx)) // stop again
 	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.armed, d.counts = false, counts
+	d.gate.SetArmed(false)
+	d.counts = counts
 	if err := errors.Join(stopped, err); err != nil {
-		return counts, d.failed("stop", err)
+		return counts, d.gate.Fail("stop", err)
 	}
 	return counts, nil
 }
@@ -306,20 +270,14 @@ const tidyTime = time.Second
 // are given back.
 func (d *Device) Close() error {
 	d.once.Do(func() {
-		d.mu.Lock()
-		d.closed = true
-		d.mu.Unlock()
 		d.stream.close() // who waits need not any more
-		ctx, cancel := context.WithTimeout(context.Background(), tidyTime)
-		defer cancel()
-		select {
-		case d.turn <- struct{}{}:
-			if d.armed {
+		d.gate.Shut(tidyTime, func(armed bool) {
+			ctx, cancel := context.WithTimeout(context.Background(), tidyTime)
+			defer cancel()
+			if armed {
 				d.camera.Stop(ctx)
 			}
-			<-d.turn
-		case <-ctx.Done():
-		}
+		})
 		d.p.close()
 	})
 	return nil

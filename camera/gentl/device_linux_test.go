@@ -148,9 +148,12 @@ func TestParts(t *testing.T) {
 	}
 }
 
+// A stream that cannot have several images in a buffer says so when it is asked to.
 func TestPartsNeedTheFeature(t *testing.T) {
-	_, err := Open(t.Context(), Ref{Producer: producer(t, false)}, Options{Parts: -1})
-	if !errors.Is(err, camera.ErrInput) {
+	if _, err := Open(t.Context(), Ref{Producer: producer(t, true)}, Options{Parts: 8}); !errors.Is(err, camera.ErrRefused) {
+		t.Errorf("8 parts of a stream without features: %v", err)
+	}
+	if _, err := Open(t.Context(), Ref{Producer: producer(t, false)}, Options{Parts: -1}); !errors.Is(err, camera.ErrInput) {
 		t.Errorf("-1 parts: %v", err)
 	}
 }
@@ -298,6 +301,10 @@ func TestOpenRefuses(t *testing.T) {
 		if _, err := Open(t.Context(), c.ref, Options{}); err == nil || c.want != nil && !errors.Is(err, c.want) || !strings.Contains(err.Error(), c.text) {
 			t.Errorf("%s: %v, want %v and %q", name, err, c.want, c.text)
 		}
+	}
+	t.Setenv("OPU_TEST_PRODUCER", "/that/is/nobody")
+	if _, err := Open(t.Context(), Ref{Producer: path}, Options{}); !errors.Is(err, camera.ErrUnplugged) || !strings.Contains(err.Error(), "the test does not listen") {
+		t.Errorf("a device that cannot be opened: %v", err)
 	}
 	t.Setenv(HelperVariable, "/that/is/no/helper")
 	if _, err := Open(t.Context(), Ref{Producer: path}, Options{}); err == nil || !strings.Contains(err.Error(), "/that/is/no/helper") {

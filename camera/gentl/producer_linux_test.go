@@ -122,6 +122,7 @@ func newModel(t testing.TB) *model {
 }
 
 func (m *model) close() {
+	os.Unsetenv("OPU_TEST_PRODUCER")
 	m.listen.Close()
 	if m.conn != nil {
 		m.conn.Close()

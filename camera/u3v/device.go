@@ -29,14 +29,10 @@ type Device struct {
 	options Options
 	info    camera.Info
 
-	turn chan struct{} // held by who talks to the camera
-	dead atomic.Bool   // its transfers do not end
-
-	mu     sync.Mutex // guards what follows
-	closed bool
-	armed  bool
-	end    func() // ends the reception
-	once   sync.Once
+	gate *genicam.Gate
+	end  func()      // ends the reception; nil: there is none
+	dead atomic.Bool // its transfers do not end
+	once sync.Once
 }
 
 var (
@@ -48,7 +44,7 @@ var (
 // and if Open fails. Errors wrap camera.ErrRefused if the camera does not do what is needed,
 // camera.ErrProtocol if it is not understood.
 func Open(ctx context.Context, link Link, o Options) (*Device, error) {
-	d := &Device{link: link, control: newControl(link), turn: make(chan struct{}, 1), options: o}
+	d := &Device{link: link, control: newControl(link), options: o}
 	err := d.options.check()
 	if err == nil {
 		err = d.open(ctx)
@@ -87,6 +83,7 @@ func (d *Device) open(ctx context.Context) error {
 		return err
 	}
 	d.info = d.camera.Info()
+	d.gate = genicam.NewGate(d.info)
 	d.stream = newStream(d.info.Model+" ("+d.info.Serial+")", d.options.Buffers)
 	return nil
 }
@@ -113,69 +110,45 @@ func (d *Device) Settings() []camera.Setting { return d.camera.Settings() }
 // MinPeriod implements camera.Paced.
 func (d *Device) MinPeriod() time.Duration { return d.camera.MinPeriod() }
 
-func (d *Device) failed(what string, err error) error {
-	return fmt.Errorf("cannot %s camera %s (%s): %w", what, d.info.Model, d.info.Serial, err)
-}
-
-// begin takes the turn to talk to the camera, until end is called.
-func (d *Device) begin(ctx context.Context, what string) (end func(), err error) {
-	if err := context.Cause(ctx); err != nil {
-		return nil, d.failed(what, err)
+// alive fails if transfers of an earlier run did not end.
+func (d *Device) alive(what string) error {
+	if d.dead.Load() {
+		return d.gate.Fail(what, fmt.Errorf("its transfers did not end; open it again: %w", camera.ErrUnplugged))
 	}
-	select {
-	case d.turn <- struct{}{}:
-	case <-ctx.Done():
-		return nil, d.failed(what, context.Cause(ctx))
-	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	switch {
-	case d.closed:
-		<-d.turn
-		return nil, d.failed(what, camera.ErrClosed)
-	case d.dead.Load():
-		<-d.turn
-		return nil, d.failed(what, fmt.Errorf("its transfers did not end; open it again: %w", camera.ErrUnplugged))
-	}
-	return func() { <-d.turn }, nil
+	return nil
 }
 
 // Configure implements camera.Device.
 func (d *Device) Configure(ctx context.Context, c camera.Config) (camera.Config, error) {
-	end, err := d.begin(ctx, "configure")
+	leave, err := d.gate.EnterIdle(ctx, "configure")
 	if err != nil {
 		return camera.Config{}, err
 	}
-	defer end()
-	if d.armed {
-		return camera.Config{}, d.failed("configure", camera.ErrArmed)
-	}
+	defer leave()
 	return d.camera.Configure(ctx, c)
 }
 
 // Arm implements camera.Device.
 func (d *Device) Arm(ctx context.Context, r camera.Run) error {
-	end, err := d.begin(ctx, "arm")
+	leave, err := d.gate.EnterIdle(ctx, "arm")
 	if err != nil {
 		return err
 	}
-	defer end()
-	switch {
-	case d.armed:
-		return d.failed("arm", camera.ErrArmed)
-	case r.Frames < 1:
-		return d.failed("arm", fmt.Errorf("a run of %d frames, at least one is needed: %w", r.Frames, camera.ErrInput))
+	defer leave()
+	if r.Frames < 1 {
+		return d.gate.Fail("arm", fmt.Errorf("a run of %d frames, at least one is needed: %w", r.Frames, camera.ErrInput))
+	}
+	if err := d.alive("arm"); err != nil {
+		return err
 	}
 	if err := d.arm(ctx, r); err != nil {
 		// What was begun is ended, also if the caller has no time for it any more.
 		tidy, cancel := context.WithTimeout(context.WithoutCancel(ctx), tidyTime)
 		defer cancel()
 		d.halt(tidy)
-		return d.failed("arm", err)
+		return d.gate.Fail("arm", err)
 	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.armed = true
+	d.gate.SetArmed(true)
 	return nil
 }
 
@@ -208,7 +181,6 @@ func (d *Device) arm(ctx context.Context, r camera.Run) error {
 		d.stream.receive(receiving, pipe, p)
 		pipe.Close()
 	}()
-	d.mu.Lock()
 	d.end = func() {
 		cancel(errEnded)
 		select {
@@ -217,7 +189,6 @@ func (d *Device) arm(ctx context.Context, r camera.Run) error {
 			d.dead.Store(true) // somebody still writes to its buffers
 		}
 	}
-	d.mu.Unlock()
 	if err := d.streaming(ctx, true); err != nil {
 		return err
 	}
@@ -256,12 +227,9 @@ func (d *Device) plan(ctx context.Context) (plan, error) {
 // halt stops what was begun, in the order that cameras expect, as far as it goes.
 func (d *Device) halt(ctx context.Context) error {
 	stopped := errors.Join(d.camera.Stop(ctx), d.streaming(ctx, false))
-	d.mu.Lock()
-	end := d.end
-	d.end = nil
-	d.mu.Unlock()
-	if end != nil {
-		end()
+	if d.end != nil {
+		d.end()
+		d.end = nil
 	}
 	d.stream.end()
 	return stopped
@@ -277,12 +245,12 @@ func (d *Device) Requeue(frames ...camera.Frame) { d.stream.requeue(frames) }
 
 // Stop implements camera.Device.
 func (d *Device) Stop(ctx context.Context) (camera.Counts, error) {
-	end, err := d.begin(ctx, "stop")
+	leave, err := d.gate.Enter(ctx, "stop")
 	if err != nil {
 		return camera.Counts{}, err
 	}
-	defer end()
-	if !d.armed {
+	defer leave()
+	if !d.gate.Armed() {
 		return d.stream.end(), nil
 	}
 	stopped := d.halt(ctx)
@@ -291,12 +259,10 @@ func (d *Device) Stop(ctx context.Context) (camera.Counts, error) {
 		d.stream.taken(taken) // also what was lost behind the last frame that came
 	}
 	stopped = errors.Join(stopped, err)
-	d.mu.Lock()
-	d.armed = false
-	d.mu.Unlock()
+	d.gate.SetArmed(false)
 	counts := d.stream.end()
 	if stopped != nil {
-		return counts, d.failed("stop", stopped)
+		return counts, d.gate.Fail("stop", stopped)
 	}
 	return counts, nil
 }
@@ -308,20 +274,14 @@ const tidyTime = time.Second
 func (d *Device) Close() error {
 	var err error
 	d.once.Do(func() {
-		d.mu.Lock()
-		d.closed = true
-		d.mu.Unlock()
 		d.stream.close() // who waits need not any more
-		ctx, cancel := context.WithTimeout(context.Background(), tidyTime)
-		defer cancel()
-		select {
-		case d.turn <- struct{}{}:
-			if d.armed {
+		d.gate.Shut(tidyTime, func(armed bool) {
+			ctx, cancel := context.WithTimeout(context.Background(), tidyTime)
+			defer cancel()
+			if armed {
 				d.halt(ctx)
 			}
-			<-d.turn
-		case <-ctx.Done():
-		}
+		})
 		err = d.link.Close()
 	})
 	return err

@@ -137,8 +137,8 @@ type device struct {
 }
 
 // openDevice opens a device, alone if the producer knows how, and its first stream.
-func (p *producer) openDevice(tl handle, interfaceID, deviceID string) (d *device, err error) {
-	d = new(device)
+func (p *producer) openDevice(tl handle, interfaceID, deviceID string) (_ *device, err error) {
+	d := new(device)
 	defer func() {
 		if err != nil {
 			p.closeDevice(d)
@@ -152,13 +152,12 @@ func (p *producer) openDevice(tl handle, interfaceID, deviceID string) (d *devic
 	}
 	name := C.CString(deviceID)
 	defer C.free(unsafe.Pointer(name))
-	err = p.check("IFOpenDevice", C.if_open_device(p.c, d.link, name, accessExclusive, &d.handle, &p.text[0]))
-	if err != nil {
-		if C.if_open_device(p.c, d.link, name, accessControl, &d.handle, &p.text[0]) != 0 {
+	if C.if_open_device(p.c, d.link, name, accessExclusive, &d.handle, &p.text[0]) != 0 { // not every producer knows it
+		if err = p.check("IFOpenDevice", C.if_open_device(p.c, d.link, name, accessControl, &d.handle, &p.text[0])); err != nil {
 			d.handle = 0
-			return nil, err // the first tells more
+			return nil, err
 		}
-		d.opened.Shared, err = true, nil
+		d.opened.Shared = true
 	}
 	if err = p.check("DevGetPort", C.dev_port(p.c, d.handle, &d.camera, &p.text[0])); err != nil {
 		return nil, err

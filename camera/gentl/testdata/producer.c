@@ -393,6 +393,9 @@ static int32_t url(void *port, char *to, size_t *size) {
 }
 API GCGetPortURL(void *port, char *to, size_t *size) {
 	ENTER;
+#ifdef OLD
+	if (port == STREAM) FAIL(NOT_AVAILABLE, "the stream has no features");
+#endif
 	if (port != STREAM && port != CAMERA) FAIL(BAD_HANDLE, "no such port");
 	return leave(url(port, to, size), "");
 }
