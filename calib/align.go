@@ -91,19 +91,32 @@ const leastSignal = 0.5
 // turnSteps is how finely the nearest allowed place is searched for, along a period.
 const turnSteps = 256
 
-// turn is how far the sideband must go to the nearest place where FindCarrier takes it.
-func turn(b holo.Band, height int) (by [2]float64) {
+// turnMargin is how much farther than it must the sideband should go, as a share of the
+// distances that are asked for: nobody wants to calibrate on an edge.
+const turnMargin = 0.1
+
+// turn is how far the sideband must go to the nearest place where FindCarrier takes it, with
+// a margin if there is a place that has one.
+func turn(b holo.Band, height int) [2]float64 {
+	if by, ok := turnTo(b, height, turnMargin); ok {
+		return by
+	}
+	by, _ := turnTo(b, height, 0)
+	return by
+}
+
+func turnTo(b holo.Band, height int, margin float64) (by [2]float64, ok bool) {
 	nearest := math.Inf(1)
 	for i := range turnSteps {
 		for j := range turnSteps/2 + 1 {
 			to := holo.Band{Fu: float64(i)/turnSteps - 0.5, Fv: float64(j) / turnSteps, R: b.R}
 			border := math.Abs(math.Remainder(to.Fv, 0.5)) * float64(height)
-			if d := math.Hypot(to.Fu-b.Fu, to.Fv-b.Fv); d < nearest && to.CheckWithin(0) == nil && border >= signBins {
+			if d := math.Hypot(to.Fu-b.Fu, to.Fv-b.Fv); d < nearest && to.CheckWithin(-margin) == nil && border >= signBins {
 				nearest, by = d, [2]float64{b.Fu - to.Fu, b.Fv - to.Fv}
 			}
 		}
 	}
-	return by
+	return by, !math.IsInf(nearest, 1)
 }
 
 // Aligner looks at a rig again and again. It is not safe for concurrent use.

@@ -97,7 +97,7 @@ func TestAlignerTurns(t *testing.T) {
 			continue
 		}
 		_, a = alignerOf(t, func(c *sim.Config) {
-			c.Radius, c.Carrier = 0.07, [2]float64{got.Band.Fu - 1.02*got.Turn[0], got.Band.Fv - 1.02*got.Turn[1]}
+			c.Radius, c.Carrier = 0.07, [2]float64{got.Band.Fu - got.Turn[0], got.Band.Fv - got.Turn[1]}
 		})
 		if after := lookOf(t, a); after.Turn != [2]float64{} || len(after.Advice) > 0 {
 			t.Errorf("%s: turned by %v, to %v: %+v", name, got.Turn, after.Band, after)

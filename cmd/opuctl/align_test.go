@@ -61,19 +61,21 @@ func TestAlignMisaligned(t *testing.T) {
 		change func(*sim.Config)
 		says   []string
 	}{
-		"low carrier": {func(c *sim.Config) { c.Carrier, c.Radius = [2]float64{0.1, 0.12}, 0.08 }, []string{"turn ↙ by 0.0", "tilt the reference beam"}},
+		"low carrier": {func(c *sim.Config) { c.Carrier, c.Radius = [2]float64{0.1, 0.12}, 0.08 }, []string{"turn ↙ by 0.1", "tilt the reference beam"}},
 		"dark":        {func(c *sim.Config) { c.MeanElectrons = 1e-3 }, []string{"no sideband", "check the laser"}},
 	} {
-		built(t, func(cfg *sim.Config) {
-			cfg.Width, cfg.Height = 128, 128
-			c.change(cfg)
-		})
-		code, out, messages := opuctl(t, "align", "--sim", "--count", "1", "--out", filepath.Join(t.TempDir(), "a.png"))
-		for _, says := range c.says {
-			if code != 0 || !strings.Contains(out, says) {
-				t.Errorf("%s: exit %d, it does not say %q: %s\n%s", name, code, says, messages, out)
+		t.Run(name, func(t *testing.T) {
+			built(t, func(cfg *sim.Config) {
+				cfg.Width, cfg.Height = 128, 128
+				c.change(cfg)
+			})
+			code, out, messages := opuctl(t, "align", "--sim", "--count", "1", "--out", filepath.Join(t.TempDir(), "a.png"))
+			for _, says := range c.says {
+				if code != 0 || !strings.Contains(out, says) {
+					t.Errorf("exit %d, it does not say %q: %s\n%s", code, says, messages, out)
+				}
 			}
-		}
+		})
 	}
 }
 
@@ -85,5 +87,25 @@ func TestAlignWrongUse(t *testing.T) {
 	}
 	if code, _, _ := opuctl(t, "align"); code != exitNoDevice {
 		t.Errorf("no rig: exit %d", code)
+	}
+}
+
+// TestPicturesOfAlignment draws those of the documentation:
+//
+//	OPU_PICTURES=$PWD/docs/images go test -count=1 -run TestPicturesOfAlignment ./cmd/opuctl
+func TestPicturesOfAlignment(t *testing.T) {
+	folder := os.Getenv("OPU_PICTURES")
+	if folder == "" {
+		t.Skip("draws pictures for the documentation: set OPU_PICTURES to their folder")
+	}
+	for name, carrier := range map[string][2]float64{"low": {0.13, 0.15}, "twin": {0.43, 0.045}, "good": {0.29, 0.21}} {
+		t.Run(name, func(t *testing.T) {
+			built(t, func(c *sim.Config) { c.Width, c.Height, c.Carrier, c.Radius = 128, 128, carrier, 0.09 })
+			code, out, messages := opuctl(t, "align", "--sim", "--count", "1", "--out", filepath.Join(folder, "align-"+name+".png"))
+			if code != 0 {
+				t.Errorf("exit %d: %s", code, messages)
+			}
+			t.Log(out)
+		})
 	}
 }

@@ -120,6 +120,8 @@ First steps:
   opuctl project --sim --in x.npy --out y.npy
   opuctl calibrate --frames frames.npy --out frames.opucal  from recorded frames
 
+At a new rig: opuctl doctor, camera list, camera test, selftest --trigger, align.
+
 Exit codes: 0 done; 1 failed; 2 wrong flags, or a file that cannot be used; 3 no
 such device, or a daemon that is not there or not ready; 4 the daemon's OPU is busy,
 or leased to somebody else; 130 interrupted.`,

@@ -35,6 +35,7 @@ type Hologram struct {
 var (
 	sidebandColor = color.RGBA{0xff, 0x9f, 0x1c, 0xff}
 	twinColor     = color.RGBA{0x2e, 0xc4, 0xb6, 0xff}
+	turnColor     = color.RGBA{0xd0, 0x20, 0xd0, 0xff} // seen on white discs and on a black ground
 	forbidden     = color.RGBA{0xff, 0x50, 0x50, 0xff}
 )
 
@@ -105,7 +106,7 @@ func (h Hologram) drawZone(p *plot.Plot) error {
 		}
 	}
 	if h.Turn != [2]float64{} {
-		if err := addArrow(p, "turn the sideband so far", -h.Fu, -h.Fv, h.Turn[0], h.Turn[1], color.White); err != nil {
+		if err := addArrow(p, "turn the sideband so far", -h.Fu, -h.Fv, h.Turn[0], h.Turn[1], turnColor); err != nil {
 			return err
 		}
 	}
