@@ -16,10 +16,12 @@ const (
 	// order is how much later than its successors a packet may come.
 	order = time.Millisecond
 	// askAgain is the time between the first two requests for the same packets; it doubles. After
-	// so many requests, the frame is given up when nothing has come for the time of patience.
+	// so many requests, the frame is given up when nothing has come for the time of patience; of
+	// silence, if nothing shows that the camera has gone on and the host was not just busy.
 	askAgain = 10 * time.Millisecond
 	requests = 4
 	patience = 100 * time.Millisecond
+	silence  = 500 * time.Millisecond
 	// maxGap is how many lost frames in a row are asked for.
 	maxGap = 16
 	// maxGaps is how many gaps of a frame are asked for at a time.
@@ -69,6 +71,7 @@ type block struct {
 	asked   []uint64 // bits: packets that were asked for
 	touched time.Time
 	due     time.Time // since then all should be there; zero: not yet
+	guessed bool      // from silence alone
 	last    time.Time // of the last request
 	tries   int
 	done    bool
@@ -226,6 +229,7 @@ func (a *assembler) block(now time.Time, seq uint64) *block {
 			if b.due.IsZero() {
 				b.due = now
 			}
+			b.guessed = false
 		}
 	}
 	if seq < a.next {
@@ -303,8 +307,11 @@ func (a *assembler) put(now time.Time, b *block, p packet) {
 	set(b.have, p.id)
 	b.came++
 	b.touched = now
-	if p.content == contentTrailer && b.due.IsZero() {
-		b.due = now
+	if p.content == contentTrailer {
+		if b.due.IsZero() {
+			b.due = now
+		}
+		b.guessed = false
 	}
 	a.check(b)
 }
@@ -393,14 +400,18 @@ func (a *assembler) blank(b *block) {
 func (a *assembler) tick(now time.Time) {
 	for _, b := range a.blocks {
 		if b.due.IsZero() && now.Sub(b.touched) >= quiet {
-			b.due = now.Add(-order)
+			b.due, b.guessed = now.Add(-order), true
 		}
 		if b.done || b.due.IsZero() || now.Sub(b.due) < order {
 			continue
 		}
 		switch {
 		case !a.resends || b.tries == requests:
-			b.done = now.Sub(later(b.due, later(b.touched, b.last))) >= patience
+			limit := patience
+			if b.guessed {
+				limit = silence
+			}
+			b.done = now.Sub(later(b.due, later(b.touched, b.last))) >= limit
 		case b.tries == 0 || now.Sub(b.last) >= askAgain<<(b.tries-1):
 			b.tries++
 			b.last = now

@@ -40,8 +40,8 @@ type Options struct {
 const (
 	lendable      = 16 // Info.Buffers
 	defaultMemory = 512 << 20
-	// latency allows for a frame's way over a slow link and for asking again.
-	latency = 300 * time.Millisecond
+	// latency allows for a frame's way over a slow link and for what the assembler waits.
+	latency = silence + 200*time.Millisecond
 	// closeTime bounds what Close waits for the camera.
 	closeTime = time.Second
 )
