@@ -165,7 +165,7 @@ func (d *Device) Arm(ctx context.Context, r camera.Run) error {
 		tidy, cancel := context.WithTimeout(context.WithoutCancel(ctx), callLimit)
 		defer cancel()
 		d.camera.Stop(tidy)
-		d.stream.stop(tidy)
+		d.stream.cancel(tidy)
 		return err
 	}
 	d.gate.SetArmed(true)

@@ -3,6 +3,8 @@ package gentl
 import (
 	"context"
 	"errors"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -10,6 +12,7 @@ import (
 
 	"github.com/light-in-the-loop/opu/camera"
 	"github.com/light-in-the-loop/opu/camera/cameratest"
+	"github.com/light-in-the-loop/opu/camera/gentl/internal/wire"
 	"github.com/light-in-the-loop/opu/internal/frameid"
 )
 
@@ -185,6 +188,23 @@ func TestTriggerFaults(t *testing.T) {
 	take(t, d, 1)
 }
 
+// A run that began though nobody waited for it any more is ended before the next.
+func TestArmThatWasGivenUp(t *testing.T) {
+	d, m := openDevice(t, producer(t, false), Options{Buffers: 8})
+	if _, err := d.p.ask(t.Context(), callLimit, wire.Request{Do: wire.Start, Run: 99, Buffers: 8, Size: 4096}); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Arm(t.Context(), camera.Run{Frames: 1}); !errors.Is(err, camera.ErrRefused) {
+		t.Errorf("Arm while the stream runs: %v", err)
+	}
+	for range 2 {
+		arm(t, d, 1)
+		m.do("trigger", 1)
+		take(t, d, 1)
+		stop(t, d)
+	}
+}
+
 // A camera that rounds regions of interest says so, and its frames are as it said.
 func TestRoundedRegion(t *testing.T) {
 	d, m := openDevice(t, producer(t, false), Options{})
@@ -305,6 +325,14 @@ func TestOpenRefuses(t *testing.T) {
 	t.Setenv("OPU_TEST_PRODUCER", "/that/is/nobody")
 	if _, err := Open(t.Context(), Ref{Producer: path}, Options{}); !errors.Is(err, camera.ErrUnplugged) || !strings.Contains(err.Error(), "the test does not listen") {
 		t.Errorf("a device that cannot be opened: %v", err)
+	}
+	unbuilt := filepath.Join(t.TempDir(), "helper")
+	if err := os.WriteFile(unbuilt, []byte("#!/bin/sh\necho cannot load: built without C >&2\nexit 1\n"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv(HelperVariable, unbuilt)
+	if _, err := Open(t.Context(), Ref{Producer: path}, Options{}); !errors.Is(err, errors.ErrUnsupported) || !strings.HasPrefix(err.Error(), "cannot load: built without C") {
+		t.Errorf("a helper that cannot: %v", err)
 	}
 	t.Setenv(HelperVariable, "/that/is/no/helper")
 	if _, err := Open(t.Context(), Ref{Producer: path}, Options{}); err == nil || !strings.Contains(err.Error(), "/that/is/no/helper") {

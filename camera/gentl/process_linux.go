@@ -185,11 +185,16 @@ func (p *process) listen() {
 		p.give(p.fault(camera.ErrClosed, "go on", "closed"))
 		return
 	}
+	said := p.said.String()
+	if strings.HasPrefix(said, "cannot ") { // it did not even begin: a build without C, or of another version
+		p.give(fmt.Errorf("%s: %w", said, errors.ErrUnsupported))
+		return
+	}
 	text := "it ended"
 	if err != nil {
 		text = err.Error()
 	}
-	if said := p.said.String(); said != "" {
+	if said != "" {
 		text += "; it said: " + said
 	}
 	p.give(p.fault(camera.ErrUnplugged, "go on", "the helper with this library died: "+text+"; open the camera again"))

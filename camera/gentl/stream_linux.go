@@ -123,10 +123,11 @@ func (s *stream) listen() {
 			s.mu.Unlock()
 			s.signal()
 		case wire.Ended:
-			select {
-			case s.runEnded <- r.Run:
+			select { // of a run that nobody waited for
+			case <-s.runEnded:
 			default:
 			}
+			s.runEnded <- r.Run // does not block: this goroutine alone sends
 		}
 	}
 }
@@ -391,6 +392,14 @@ func (s *stream) stop(ctx context.Context) (camera.Counts, error) {
 	}
 	s.signal() // whoever waits learns that there is no run
 	return s.counts, err
+}
+
+// cancel stops a run that did not begin as it should.
+func (s *stream) cancel(ctx context.Context) {
+	s.p.ask(ctx, callLimit, wire.Request{Do: wire.Stop})
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.armed = false
 }
 
 // awaitEnd waits for the record that ends a run.

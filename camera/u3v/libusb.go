@@ -195,6 +195,7 @@ func (l *usbLink) claim() (err error) {
 	if !ok {
 		return errors.New("its interfaces are gone")
 	}
+	l.device.ControlTimeout = usb.AbandonTime // of clear; the library would wait for ever
 	if err := l.device.SetAutoDetach(true); err != nil {
 		return err
 	}
