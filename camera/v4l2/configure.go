@@ -270,12 +270,11 @@ func (d *Device) expose(want time.Duration) (time.Duration, error) {
 	if c == nil {
 		return d.config.Exposure, nil
 	}
-	for i := range rules[:1] {
-		for j := range d.controls {
-			if rules[i].fits(&d.controls[j]) {
-				if _, err := d.apply(&rules[i], &d.controls[j], d.options.Fixed); err != nil {
-					return 0, err
-				}
+	automatic := &rules[0]
+	for i := range d.controls {
+		if automatic.fits(&d.controls[i]) {
+			if _, err := d.apply(automatic, &d.controls[i], d.options.Fixed); err != nil {
+				return 0, err
 			}
 		}
 	}

@@ -22,6 +22,7 @@ type rule struct {
 	minor bool
 }
 
+// The first is about what would overwrite exposures.
 var rules = []rule{
 	{what: "automatic exposure", ids: []uint32{cidExposureAuto}, words: []string{"auto exposure", "exposure auto", "automatic exposure"}, want: manual},
 	{what: "automatic gain", ids: []uint32{cidAutoGain}, words: []string{"auto gain", "gain auto", "automatic gain"}, want: off},
@@ -136,11 +137,10 @@ func (d *Device) tame(free bool) error {
 	if err != nil {
 		return err
 	}
-	trigger := camera.Setting{Name: "external trigger", State: camera.Absent}
-	for _, c := range d.options.Trigger {
-		trigger.Value, trigger.State = fmt.Sprintf("%s=%d", c.Name, c.Value), camera.Safe
+	told = append(told, shutter)
+	if !free {
+		told = append(told, d.trigger())
 	}
-	told = append(told, shutter, trigger)
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.settings = told
@@ -176,6 +176,18 @@ func (d *Device) apply(r *rule, c *ControlInfo, own []Control) (camera.Setting, 
 		s.State = camera.Safe
 	}
 	return s, nil
+}
+
+// trigger is what arms the camera for triggers, which Arm sets after all else, or fails.
+func (d *Device) trigger() camera.Setting {
+	s := camera.Setting{Name: "external trigger", State: camera.Absent}
+	var all []string
+	for _, c := range d.options.Trigger {
+		all = append(all, fmt.Sprintf("%s=%d", c.Name, c.Value))
+		s.State = camera.Safe
+	}
+	s.Value = strings.Join(all, ", ")
+	return s
 }
 
 // shutter looks for a control of the shutter's kind: one that can be "rolling" or "global".
