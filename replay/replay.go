@@ -294,12 +294,8 @@ func (c *Camera) Arm(ctx context.Context, r camera.Run) error {
 	}
 	c.armed, c.limit, c.counts, c.queue = true, r.Frames, camera.Counts{}, c.queue[:0]
 	c.run++
-	size := c.config.ROI.Width * c.config.ROI.Height * camera.BytesPerPixel(c.config.BitDepth)
-	if len(c.buffers) == 0 || len(c.buffers[0]) != size {
+	if c.buffers == nil {
 		c.buffers = make([][]byte, c.Info().Buffers)
-		for i := range c.buffers {
-			c.buffers[i] = make([]byte, size)
-		}
 	}
 	c.free = c.free[:0]
 	for i := range c.buffers {
@@ -378,6 +374,9 @@ func (c *Camera) take(dst []camera.Frame) (n int, err error) {
 	}
 	for n < len(dst) && len(c.free) > 0 && len(c.queue) > 0 {
 		d, index := c.queue[0], c.free[len(c.free)-1]
+		if len(c.buffers[index]) != d.size { // as large as what is in the file, whatever it says of itself
+			c.buffers[index] = make([]byte, d.size)
+		}
 		pix := c.buffers[index]
 		if _, err := c.replay.file.ReadAt(pix, d.at); err != nil {
 			if n > 0 {

@@ -297,17 +297,10 @@ func small(t testing.TB) []byte {
 // A file that is cut short, altered or no recording is refused, whatever of it.
 func TestDamagedFiles(t *testing.T) {
 	content := small(t)
-	name := filepath.Join(t.TempDir(), "f")
 	refuses := func(what string, content []byte) {
 		t.Helper()
-		if err := os.WriteFile(name, content, 0o666); err != nil {
-			t.Fatal(err)
-		}
-		if r, err := replay.Open(name); !errors.Is(err, replay.ErrFile) {
+		if _, err := replay.Read(content); !errors.Is(err, replay.ErrFile) {
 			t.Errorf("%s: %v", what, err)
-			if err == nil {
-				r.Close()
-			}
 		}
 	}
 	for n := 0; n < len(content); n += 7 {

@@ -20,7 +20,7 @@ func probe(t *testing.T, change func(*sim.Config), w sim.Wiring) (r *rig.Trigger
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		b, wired := table(t, func(c *sim.Config) {
-			c.Stamp = false // which would be seen as light
+			c.Stamp, c.Width, c.Height = false, 32, 32 // a stamp would be seen as light
 			if change != nil {
 				change(c)
 			}
@@ -189,33 +189,35 @@ type fixed struct{ camera.Device }
 
 // Where the camera cannot be delayed, the pulses of a board are, down to its bytes.
 func TestProbeMovesPulses(t *testing.T) {
-	c := sim.Good(1)
-	c.Width, c.Height, c.Chip = 64, 64, slm.Geometry{Width: 20, Height: 16}
-	b, err := sim.New(c)
-	if err != nil {
-		t.Fatal(err)
-	}
-	b.Wire(sim.Wiring{Settle: 100 * time.Microsecond})
-	dmd, err := dlpc900.Open(t.Context(), b.Board(), dlpc900.Options{Virtual: true, DMD: &dlpc900.DMD{
-		Name: "simulated DMD", Geometry: c.Chip, Controllers: 1, MinExposures: []time.Duration{105 * time.Microsecond}, Capacity: 400,
-	}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	r, err := rig.New(dmd, fixed{b.Camera()}, rig.Config{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer r.Close()
-	report, err := r.ProbeTrigger(t.Context(), func(string) {})
-	if err != nil {
-		t.Fatal(err)
-	}
-	from, to, ok := report.Settled()
-	if period := r.Period(); !ok || from < 100*time.Microsecond || from > 100*time.Microsecond+period/8 || to < period*3/4 {
-		t.Errorf("clean from a delay of %v to %v, %t", from, to, ok)
-	}
-	if len(report.Lines) != 1 {
-		t.Errorf("%d lines of a camera that has no choice", len(report.Lines))
-	}
+	synctest.Test(t, func(t *testing.T) { // waiting for frames takes no real time
+		c := sim.Good(1)
+		c.Width, c.Height, c.Chip = 32, 32, slm.Geometry{Width: 20, Height: 16}
+		b, err := sim.New(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.Wire(sim.Wiring{Settle: 100 * time.Microsecond})
+		dmd, err := dlpc900.Open(t.Context(), b.Board(), dlpc900.Options{Virtual: true, DMD: &dlpc900.DMD{
+			Name: "simulated DMD", Geometry: c.Chip, Controllers: 1, MinExposures: []time.Duration{105 * time.Microsecond}, Capacity: 400,
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := rig.New(dmd, fixed{b.Camera()}, rig.Config{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer r.Close()
+		report, err := r.ProbeTrigger(t.Context(), func(string) {})
+		if err != nil {
+			t.Fatal(err)
+		}
+		from, to, ok := report.Settled()
+		if period := r.Period(); !ok || from < 100*time.Microsecond || from > 100*time.Microsecond+period/8 || to < period*3/4 {
+			t.Errorf("clean from a delay of %v to %v, %t", from, to, ok)
+		}
+		if len(report.Lines) != 1 {
+			t.Errorf("%d lines of a camera that has no choice", len(report.Lines))
+		}
+	})
 }

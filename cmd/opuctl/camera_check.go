@@ -83,6 +83,9 @@ const (
 // lookPatience is how long a free camera may take for a frame, beside the exposure.
 const lookPatience = 5 * time.Second
 
+// questionTime bounds a question, for cameras that do not answer.
+const questionTime = time.Minute
+
 // run asks everything, in order.
 func (e *cameraExam) run(ctx context.Context, tell func(name string)) (checks []check) {
 	for _, q := range []struct {
@@ -103,7 +106,9 @@ func (e *cameraExam) run(ctx context.Context, tell func(name string)) (checks []
 			break
 		}
 		tell(q.name)
-		c := q.ask(ctx)
+		asking, cancel := context.WithTimeout(ctx, questionTime)
+		c := q.ask(asking)
+		cancel()
 		c.Name = q.name
 		checks = append(checks, c)
 	}
