@@ -3,7 +3,6 @@
 package video_test
 
 import (
-	"encoding/json"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -33,17 +32,4 @@ func TestCameraCommands(t *testing.T) {
 		t.Error("it is not described")
 	}
 	opuctl(t, "camera", "grab", "--camera", ref, "--count", "3", "--out", filepath.Join(t.TempDir(), "frames.npy"))
-}
-
-// A calibration by the command, with the simulated SLM and the kernel's camera.
-func TestCalibrateCommand(t *testing.T) {
-	needLab(t)
-	if testing.Short() {
-		t.Skip("an emulated processor computes the light of 256x256 pixels")
-	}
-	out := opuctl(t, "calibrate", "--slm", "sim", "--camera", "v4l2:"+node(t, looped, "vid-cap"), "--format", "json")
-	var result struct{ Verdict string }
-	if err := json.Unmarshal([]byte(out[strings.Index(out, "{"):]), &result); err != nil || result.Verdict != "good" {
-		t.Errorf("the verdict is %q, %v", result.Verdict, err)
-	}
 }
