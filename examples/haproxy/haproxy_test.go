@@ -303,7 +303,8 @@ func TestHAProxy(t *testing.T) {
 	defer brief.Close()
 	waiting := make(chan struct{})
 	patient := o
-	patient.Waiting = func(error) { close(waiting) }
+	begun := sync.OnceFunc(func() { close(waiting) })
+	patient.Waiting = func(error) { begun() } // it is told each reason
 	long, err := client.DialStack(t.Context(), manifest, patient)
 	if err != nil {
 		t.Fatal(err)
