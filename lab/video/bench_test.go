@@ -3,17 +3,13 @@
 package video_test
 
 import (
-	"context"
 	"testing"
 
-	"github.com/light-in-the-loop/opu/camera"
-	"github.com/light-in-the-loop/opu/camera/v4l2"
 	"github.com/light-in-the-loop/opu/dfa"
 	"github.com/light-in-the-loop/opu/dfa/dataset"
 	"github.com/light-in-the-loop/opu/driver"
 	opu "github.com/light-in-the-loop/opu/internal/bench"
-	"github.com/light-in-the-loop/opu/rig"
-	"github.com/light-in-the-loop/opu/sim/vivid"
+	"github.com/light-in-the-loop/opu/internal/rigs"
 	"github.com/light-in-the-loop/opu/slm"
 )
 
@@ -26,10 +22,11 @@ func TestBench(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.Width, c.Height, c.Chip = 64, 64, slm.Geometry{Width: 64, Height: 32} // an emulated processor computes the light
-	through := func(ctx context.Context, sensor camera.Device) (camera.Device, error) {
-		return vivid.OpenLoop(ctx, sensor, node(t, looped, "vid-cap"), v4l2.Options{})
+	r := rigs.Rig{SLM: "sim", Camera: "v4l2:" + node(t, looped, "vid-cap")}
+	if preset, err := r.Simulated(); preset != "good" || err != nil {
+		t.Fatalf("the rig is not a simulated one: %q, %v", preset, err)
 	}
-	b, err := opu.NewThrough(t.Context(), c, "good", rig.Config{}, through)
+	b, err := opu.NewThrough(t.Context(), c, "good", r.Wiring(), r.Transport())
 	if err != nil {
 		t.Fatal(err)
 	}
