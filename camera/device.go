@@ -87,7 +87,9 @@ func (r ROI) String() string { return fmt.Sprintf("%dx%d+%d+%d", r.Width, r.Heig
 
 // Run is what to be ready for. The camera takes one frame per hardware trigger.
 type Run struct {
-	Frames int // how many frames are expected; at least 1
+	// Frames is how many are expected, at least 1. It should be near the truth: a camera may
+	// judge by it which numbers of frames make sense.
+	Frames int
 
 	// Free lets the camera expose at its own pace instead, without triggers. It is for
 	// looking at the light; no frame of it belongs to a pattern. A camera that cannot

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -143,43 +142,56 @@ func parseROI(text string) (r camera.ROI, err error) {
 	return r, nil
 }
 
-// endless is more frames than anybody waits for.
-const endless = math.MaxInt32
+// runFrames is what a camera is told to expect. After half of it a new run is begun: some
+// cameras tell by it what the numbers of their frames mean, so it must not be any number.
+const runFrames = 1 << 13
 
 // stopTime bounds what stopping a camera may take.
 const stopTime = 3 * time.Second
 
 // stream arms a camera and hands its frames to take, bad ones included, until take has
-// enough. It fails if none comes for patience.
-func stream(ctx context.Context, cam camera.Device, run camera.Run, patience time.Duration, take func(f *camera.Frame) (enough bool, err error)) (camera.Counts, error) {
-	if err := cam.Arm(ctx, run); err != nil {
-		return camera.Counts{}, err
+// enough. Numbers go on from run to run. It fails if no frame comes for patience.
+func stream(ctx context.Context, cam camera.Device, free bool, patience time.Duration, take func(f *camera.Frame) (enough bool, err error)) error {
+	for first := uint64(0); ; {
+		if err := cam.Arm(ctx, camera.Run{Frames: runFrames, Free: free}); err != nil {
+			return err
+		}
+		next, enough, err := receive(ctx, cam, first, patience, take)
+		ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTime)
+		_, stopErr := cam.Stop(ending)
+		cancel()
+		if err = errors.Join(err, stopErr); enough || err != nil {
+			return err
+		}
+		first = next
 	}
-	err := receive(ctx, cam, patience, take)
-	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTime)
-	defer cancel()
-	counts, stopErr := cam.Stop(ending)
-	return counts, errors.Join(err, stopErr)
 }
 
-func receive(ctx context.Context, cam camera.Device, patience time.Duration, take func(f *camera.Frame) (enough bool, err error)) error {
+// receive takes frames of a run, numbered from first on, until take has enough or a new run
+// is due. Next is the number behind the last frame.
+func receive(ctx context.Context, cam camera.Device, first uint64, patience time.Duration, take func(f *camera.Frame) (enough bool, err error)) (next uint64, enough bool, err error) {
 	frames := make([]camera.Frame, max(1, cam.Info().Buffers/2))
-	for {
+	for next = first; next < first+runFrames/2; {
 		waiting, cancel := context.WithTimeout(ctx, patience)
 		n, err := cam.Wait(waiting, frames)
 		cancel()
 		if err != nil {
-			return err
+			return next, false, err
 		}
 		for i := range frames[:n] {
-			enough, err := take(&frames[i])
-			if enough || err != nil {
-				cam.Requeue(frames[:n]...)
-				return err
+			f := frames[i]
+			f.Seq += first
+			next = max(next, f.Seq+1)
+			if enough, err = take(&f); enough || err != nil {
+				break
 			}
 		}
 		cam.Requeue(frames[:n]...)
+		if enough || err != nil {
+			return next, enough, err
+		}
 	}
+	return next, false, nil
 }
 
 // cameraReport is a camera as programs read it.

@@ -152,7 +152,7 @@ func (e *cameraExam) freeRun(ctx context.Context) check {
 	began := time.Now()
 	seed := maphash.MakeSeed()
 	var before uint64
-	counts, err := stream(ctx, e.cam, camera.Run{Frames: endless, Free: true}, lookPatience+2*e.before.Exposure, func(f *camera.Frame) (bool, error) {
+	err := stream(ctx, e.cam, true, lookPatience+2*e.before.Exposure, func(f *camera.Frame) (bool, error) {
 		now := time.Now()
 		if !e.tally.add(f) {
 			return false, nil
@@ -184,7 +184,7 @@ func (e *cameraExam) freeRun(ctx context.Context) check {
 	}
 	if err != nil {
 		e.free = fmt.Errorf("the free run failed")
-		return found(failure, "%v; counts %+v", err, counts)
+		return found(failure, "%v", err)
 	}
 	text := fmt.Sprintf("%.1f frames/s at an exposure of %v; %d came, %d lost, %d bad", float64(e.tally.Good)/e.seconds, e.before.Exposure, e.tally.Good, e.tally.Lost, e.tally.Bad)
 	if e.tally.Lost+e.tally.Bad > 0 {
@@ -319,7 +319,7 @@ func (e *cameraExam) exposure(ctx context.Context) check {
 		}
 		n := 0
 		var sum, saturated float64
-		_, err = stream(ctx, e.cam, camera.Run{Frames: endless, Free: true}, lookPatience+2*exposure, func(f *camera.Frame) (bool, error) {
+		err = stream(ctx, e.cam, true, lookPatience+2*exposure, func(f *camera.Frame) (bool, error) {
 			if f.Status == camera.OK && f.Check() == nil {
 				l := levelsOf(f)
 				sum, saturated, n = sum+l.Mean, max(saturated, l.Saturated), n+1
@@ -352,7 +352,7 @@ const quiet = 300 * time.Millisecond
 func (e *cameraExam) silence(ctx context.Context) check {
 	frames := 0
 	began := time.Now()
-	_, err := stream(ctx, e.cam, camera.Run{Frames: endless}, quiet, func(*camera.Frame) (bool, error) {
+	err := stream(ctx, e.cam, false, quiet, func(*camera.Frame) (bool, error) {
 		frames++
 		return time.Since(began) > quiet, nil
 	})

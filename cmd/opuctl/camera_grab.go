@@ -98,7 +98,7 @@ func (g *grabCommand) run(c *cobra.Command) error {
 	began := time.Now()
 	grab := func(save func(f *camera.Frame) error) error {
 		// Bad frames do not count, so nobody knows how many it takes.
-		_, err := stream(c.Context(), cam, camera.Run{Frames: endless, Free: !g.triggered}, g.patience, func(f *camera.Frame) (bool, error) {
+		return stream(c.Context(), cam, !g.triggered, g.patience, func(f *camera.Frame) (bool, error) {
 			if !r.add(f) {
 				return false, nil
 			}
@@ -109,7 +109,6 @@ func (g *grabCommand) run(c *cobra.Command) error {
 			err := save(f)
 			return len(r.Saved) == g.count, err
 		})
-		return err
 	}
 	if r.Files, err = saver(strings.ToLower(filepath.Ext(g.file)))(g.file, g.count, config, grab); err != nil {
 		return err

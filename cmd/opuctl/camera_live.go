@@ -79,8 +79,8 @@ func (l *liveCommand) run(c *cobra.Command) error {
 		lines++
 		return s.show(line, line.text(), small)
 	}
-	for run := (camera.Run{Frames: endless, Free: !l.triggered}); ; {
-		_, err := stream(c.Context(), cam, run, lineTime, func(f *camera.Frame) (bool, error) {
+	for {
+		err := stream(c.Context(), cam, !l.triggered, lineTime, func(f *camera.Frame) (bool, error) {
 			now := time.Now()
 			if t.add(f) {
 				size += len(f.Pix)

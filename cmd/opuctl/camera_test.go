@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"golang.org/x/image/tiff"
 
@@ -92,6 +94,29 @@ func TestCameraGrab(t *testing.T) {
 			}
 		}
 	}
+}
+
+// Frames go on from run to run, with numbers that go on.
+func TestStreamRenewsRuns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cam, err := rigs.OpenCamera(t.Context(), "sim")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer cam.Close()
+		if _, err := cam.Configure(t.Context(), camera.Config{ROI: camera.ROI{Width: 4, Height: 4}}); err != nil {
+			t.Fatal(err)
+		}
+		const n = runFrames + 10
+		var seen tally
+		err = stream(t.Context(), cam, true, time.Second, func(f *camera.Frame) (bool, error) {
+			seen.add(f)
+			return seen.Good == n, nil
+		})
+		if err != nil || seen.Lost > 0 || seen.next != n {
+			t.Errorf("%v: %+v", err, seen)
+		}
+	})
 }
 
 // Counts of 12 bits fill the range of a picture of 16.
@@ -216,10 +241,9 @@ func TestCameraExamFinds(t *testing.T) {
 			}
 			c.flaw.Device = cam
 			e := &cameraExam{cam: c.flaw, before: before}
-			for _, got := range e.run(t.Context(), func(string) {}) {
-				if got.Name == c.check && (got.Verdict != c.verdict || !strings.Contains(got.Found, c.says)) {
-					t.Errorf("%+v", got)
-				}
+			got := checksByName(e.run(t.Context(), func(string) {}))[c.check]
+			if got.Verdict != c.verdict || !strings.Contains(got.Found, c.says) {
+				t.Errorf("%+v", got)
 			}
 		})
 	}
