@@ -237,14 +237,9 @@ func (p *process) ask(ctx context.Context, limit time.Duration, r wire.Request) 
 		answered <- reply
 	}
 	p.mu.Unlock()
-	line, err := json.Marshal(r)
-	if err == nil {
-		p.control.SetWriteDeadline(time.Now().Add(limit))
-		_, err = p.control.Write(append(line, '\n'))
-	}
-	if err != nil {
-		p.give(p.fault(camera.ErrUnplugged, "go on", "the helper takes no requests: "+err.Error()))
-	}
+	line, _ := json.Marshal(r) // cannot fail: it is numbers, texts and bytes
+	p.control.SetWriteDeadline(time.Now().Add(limit))
+	p.control.Write(append(line, '\n')) // if the helper has gone, listen finds out why; if it does not read, the limit holds
 	select {
 	case reply := <-answered:
 		if reply.Error != "" {
