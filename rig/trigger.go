@@ -224,6 +224,9 @@ func (p *prober) lines(ctx context.Context, set camera.Trigger) error {
 	}
 	for _, t := range all {
 		try, err := p.try(ctx, t, p.short(), p.rig.config.Period)
+		if t != set && errors.Is(err, camera.ErrRefused) {
+			continue // an output, or an edge that the camera does not know
+		}
 		if err != nil {
 			return err
 		}
@@ -249,9 +252,20 @@ func (p *prober) exposures(ctx context.Context, set camera.Trigger) error {
 
 // delays moves the camera's exposure or, if it cannot be moved, the SLM's pulse.
 func (p *prober) delays(ctx context.Context, set camera.Trigger) (err error) {
+	step := p.rig.config.Period / sweepSteps
+	moves := false
+	if p.input != nil {
+		t := set
+		t.Delay = step.Truncate(time.Microsecond)
+		err := p.input.SetTrigger(ctx, t)
+		if err != nil && !errors.Is(err, camera.ErrInput) {
+			return err
+		}
+		moves = err == nil
+	}
 	pulsing, ok := p.rig.dmd.(slm.Pulsing)
 	switch {
-	case p.input != nil:
+	case moves:
 		pulsing = nil
 	case !ok:
 		return nil
@@ -263,14 +277,14 @@ func (p *prober) delays(ctx context.Context, set camera.Trigger) (err error) {
 		}()
 	}
 	for k := range sweepSteps {
-		t := set
-		t.Delay = (p.rig.config.Period * time.Duration(k) / sweepSteps).Truncate(time.Microsecond)
-		if pulsing != nil {
-			if err := pulsing.SetPulse(ctx, slm.Pulse{Delay: t.Delay}); err != nil {
-				return err
-			}
+		t, delay := set, (p.rig.config.Period * time.Duration(k) / sweepSteps).Truncate(time.Microsecond)
+		if pulsing == nil {
+			t.Delay = delay
+		} else if err := pulsing.SetPulse(ctx, slm.Pulse{Delay: delay}); err != nil {
+			return err
 		}
-		try, err := p.try(ctx, t, p.rig.config.Period/sweepSteps, p.rig.config.Period)
+		try, err := p.try(ctx, t, step, p.rig.config.Period)
+		try.Trigger.Delay = delay // whoever makes it
 		if errors.Is(err, camera.ErrInput) {
 			break // a delay beyond its range
 		}

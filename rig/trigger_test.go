@@ -1,7 +1,9 @@
 package rig_test
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"math"
 	"strings"
 	"testing"
@@ -187,8 +189,35 @@ func TestExposureFitsThePeriod(t *testing.T) {
 // fixed is a camera whose trigger cannot be chosen.
 type fixed struct{ camera.Device }
 
+// prompt is a camera whose lines can be chosen, of which one is an output, and that cannot
+// wait after an edge.
+type prompt struct{ *sim.Camera }
+
+func (p prompt) SetTrigger(ctx context.Context, t camera.Trigger) error {
+	switch {
+	case t.Delay != 0:
+		return fmt.Errorf("no delays: %w", camera.ErrInput)
+	case t.Falling:
+		return fmt.Errorf("rising edges alone: %w", camera.ErrRefused)
+	}
+	return p.Camera.SetTrigger(ctx, t)
+}
+
 // Where the camera cannot be delayed, the pulses of a board are, down to its bytes.
 func TestProbeMovesPulses(t *testing.T) {
+	for _, x := range []struct {
+		name  string
+		wrap  func(*sim.Camera) camera.Device
+		lines int
+	}{
+		{"no choice", func(c *sim.Camera) camera.Device { return fixed{c} }, 1},
+		{"no delay, no falling edges", func(c *sim.Camera) camera.Device { return prompt{c} }, 2},
+	} {
+		t.Run(x.name, func(t *testing.T) { testPulses(t, x.wrap, x.lines) })
+	}
+}
+
+func testPulses(t *testing.T, wrap func(*sim.Camera) camera.Device, lines int) {
 	synctest.Test(t, func(t *testing.T) { // waiting for frames takes no real time
 		c := sim.Good(1)
 		c.Width, c.Height, c.Chip = 32, 32, slm.Geometry{Width: 20, Height: 16}
@@ -203,7 +232,7 @@ func TestProbeMovesPulses(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		r, err := rig.New(dmd, fixed{b.Camera()}, rig.Config{})
+		r, err := rig.New(dmd, wrap(b.Camera()), rig.Config{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -216,8 +245,8 @@ func TestProbeMovesPulses(t *testing.T) {
 		if period := r.Period(); !ok || from < 100*time.Microsecond || from > 100*time.Microsecond+period/8 || to < period*3/4 {
 			t.Errorf("clean from a delay of %v to %v, %t", from, to, ok)
 		}
-		if len(report.Lines) != 1 {
-			t.Errorf("%d lines of a camera that has no choice", len(report.Lines))
+		if len(report.Lines) != lines {
+			t.Errorf("%d lines were tried, want %d", len(report.Lines), lines)
 		}
 	})
 }

@@ -88,31 +88,37 @@ func (c *Camera) trigger(ctx context.Context, free bool) error {
 	if err := c.require(ctx, "TriggerMode", "On"); err != nil {
 		return err
 	}
-	source, err := c.source(ctx)
-	if err != nil {
-		return err
+	t := c.TriggerInput()
+	source := t.Line
+	if source == "" {
+		if source, err = c.source(ctx); err != nil {
+			return err
+		}
 	}
 	if err := c.require(ctx, "TriggerSource", source); err != nil {
 		return err
 	}
 	edge := "RisingEdge"
-	if c.options.Falling {
+	if t.Falling {
 		edge = "FallingEdge"
 	}
-	if ok, err := c.attempt(ctx, "TriggerActivation", edge); err != nil || !ok && c.options.Falling {
+	if ok, err := c.attempt(ctx, "TriggerActivation", edge); err != nil || !ok && t.Falling {
 		if err == nil {
 			err = fmt.Errorf("it cannot be triggered by a %s: %w", edge, camera.ErrRefused)
 		}
 		return err
 	}
-	// What helps, where a camera has it: no delay, triggers taken while the last frame is
-	// read out, and a line of two directions as an input.
-	for _, x := range [][2]string{{"TriggerDelay", "0"}, {"TriggerOverlap", "ReadOut"}, {"LineSelector", source}} {
+	if err := c.delay(ctx, t.Delay); err != nil {
+		return err
+	}
+	// What helps, where a camera has it: triggers taken while the last frame is read out,
+	// and a line of two directions as an input.
+	for _, x := range [][2]string{{"TriggerOverlap", "ReadOut"}, {"LineSelector", source}} {
 		if _, err := c.attempt(ctx, x[0], x[1]); err != nil {
 			return err
 		}
 	}
-	if strings.HasPrefix(source, "Line") {
+	if isLine(source) {
 		if now, err := c.m.Text(ctx, "LineSelector"); err == nil && now == source {
 			if _, err := c.attempt(ctx, "LineMode", "Input"); err != nil {
 				return err
@@ -127,7 +133,6 @@ func (c *Camera) source(ctx context.Context) (string, error) {
 	if c.options.Source != "" {
 		return c.options.Source, nil
 	}
-	isLine := func(s string) bool { return strings.HasPrefix(s, "Line") }
 	if now, err := c.m.Text(ctx, "TriggerSource"); err == nil && isLine(now) {
 		return now, nil
 	} else if err != nil && !featureError(err) {

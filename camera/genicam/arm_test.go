@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -163,4 +164,44 @@ func TestTriggerOptions(t *testing.T) {
 	}
 	m.fail = nil
 	arm(t, c, triggered)
+}
+
+// People look for the cable by other lines, edges and delays.
+func TestTriggerInput(t *testing.T) {
+	m := whole()
+	c := m.mustOpen(t, Options{})
+	if lines := c.TriggerLines(); !slices.Equal(lines, []string{"Line1", "Line2"}) {
+		t.Errorf("its lines are %q", lines)
+	}
+	if got := c.TriggerInput(); got != (camera.Trigger{Line: "Line1"}) {
+		t.Errorf("it is triggered by %+v", got)
+	}
+	arm(t, c, triggered)
+	want := camera.Trigger{Line: "Line2", Falling: true, Delay: 30 * time.Microsecond}
+	if err := c.SetTriggerInput(t.Context(), want); err != nil || c.TriggerInput() != want {
+		t.Errorf("set to %+v: %v", c.TriggerInput(), err)
+	}
+	arm(t, c, triggered)
+	if source, edge, delay := m.value("TriggerSource", 1), m.value("TriggerActivation", 1), m.value("TriggerDelay", 0); source != 2 || edge != 1 || delay != 30 {
+		t.Errorf("the source is %d, the edge %d, the delay %d", source, edge, delay)
+	}
+	for name, bad := range map[string]camera.Trigger{
+		"a line that is not there": {Line: "Line7"}, "no line": {}, "a software trigger": {Line: "Software"},
+		"a delay too long": {Line: "Line1", Delay: 2 * time.Millisecond}, "a delay of the past": {Line: "Line1", Delay: -1},
+	} {
+		if err := c.SetTriggerInput(t.Context(), bad); !errors.Is(err, camera.ErrInput) || c.TriggerInput() != want {
+			t.Errorf("%s: %v, set to %+v", name, err, c.TriggerInput())
+		}
+	}
+	if err := c.SetTriggerInput(t.Context(), camera.Trigger{Line: "Line1"}); err != nil {
+		t.Error(err)
+	}
+	arm(t, c, triggered)
+	if source, delay := m.value("TriggerSource", 1), m.value("TriggerDelay", 0); source != 1 || delay != 0 {
+		t.Errorf("set back, the source is %d, the delay %d", source, delay)
+	}
+	none := whole().without("TriggerDelay").mustOpen(t, Options{})
+	if err := none.SetTriggerInput(t.Context(), camera.Trigger{Line: "Line1", Delay: time.Microsecond}); !errors.Is(err, camera.ErrInput) {
+		t.Errorf("a delay without such a feature: %v", err)
+	}
 }

@@ -40,7 +40,8 @@ type Camera struct {
 	config  camera.Config
 	format  Format
 	pace    time.Duration
-	unsure  bool // a setting failed half-way: config may be wrong
+	lines   []string // that a trigger can come in at
+	unsure  bool     // a setting failed half-way: config may be wrong
 
 	counts bool // a counter counts frames
 
@@ -50,6 +51,7 @@ type Camera struct {
 
 	mu       sync.Mutex // guards what follows
 	settings []camera.Setting
+	input    camera.Trigger // Line "": not known yet
 }
 
 // Image is what the pixels of a frame are like on their way.
@@ -71,7 +73,7 @@ func Open(ctx context.Context, m *genapi.Map, info camera.Info, o Options) (*Cam
 }
 
 func (c *Camera) open(ctx context.Context) error {
-	for _, f := range []func(context.Context) error{c.Stop, c.findFormats, c.findSensor, c.findExposures, c.findPace} {
+	for _, f := range []func(context.Context) error{c.Stop, c.findFormats, c.findSensor, c.findExposures, c.findPace, c.findTrigger} {
 		if err := f(ctx); err != nil {
 			return err
 		}

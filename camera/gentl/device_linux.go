@@ -137,6 +137,22 @@ func (d *Device) Info() camera.Info {
 // Settings implements camera.Inspector.
 func (d *Device) Settings() []camera.Setting { return d.camera.Settings() }
 
+// TriggerLines implements camera.TriggerInput.
+func (d *Device) TriggerLines() []string { return d.camera.TriggerLines() }
+
+// Trigger implements camera.TriggerInput.
+func (d *Device) Trigger() camera.Trigger { return d.camera.TriggerInput() }
+
+// SetTrigger implements camera.TriggerInput.
+func (d *Device) SetTrigger(ctx context.Context, t camera.Trigger) error {
+	leave, err := d.gate.EnterIdle(ctx, "set the trigger of")
+	if err != nil {
+		return err
+	}
+	defer leave()
+	return d.camera.SetTriggerInput(ctx, t)
+}
+
 // MinPeriod implements camera.Paced.
 func (d *Device) MinPeriod() time.Duration { return d.camera.MinPeriod() }
 

@@ -104,7 +104,7 @@ func triggerFake(t *testing.T, d *gige.Device, n int) {
 	const poll, still, patience = time.Millisecond, 10, 1000
 	for range n {
 		before := d.Stats().Packets
-		if err := d.Trigger(context.Background()); err != nil {
+		if err := d.SoftwareTrigger(context.Background()); err != nil {
 			t.Fatal(err)
 		}
 		now, same := before, 0

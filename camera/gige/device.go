@@ -259,6 +259,25 @@ func (d *Device) Info() camera.Info { return d.info }
 // Settings implements camera.Inspector.
 func (d *Device) Settings() []camera.Setting { return d.camera.Settings() }
 
+// TriggerLines implements camera.TriggerInput.
+func (d *Device) TriggerLines() []string { return d.camera.TriggerLines() }
+
+// Trigger implements camera.TriggerInput.
+func (d *Device) Trigger() camera.Trigger { return d.camera.TriggerInput() }
+
+// SetTrigger implements camera.TriggerInput.
+func (d *Device) SetTrigger(ctx context.Context, t camera.Trigger) error {
+	ctx, done, err := d.begin(ctx, "set the trigger of")
+	if err != nil {
+		return err
+	}
+	defer done()
+	if d.isArmed() {
+		return fmt.Errorf("cannot set the trigger of %s: %w", d.name(), camera.ErrArmed)
+	}
+	return d.camera.SetTriggerInput(ctx, t)
+}
+
 // MinPeriod implements camera.Paced.
 func (d *Device) MinPeriod() time.Duration { return d.camera.MinPeriod() }
 
@@ -594,9 +613,9 @@ func (d *Device) Requeue(frames ...camera.Frame) {
 	}
 }
 
-// Trigger gives the camera one trigger, if Options.Source is Software: for looking at a camera
+// SoftwareTrigger gives the camera one trigger, if Options.Source is Software: for looking at a camera
 // to whose line nothing is wired.
-func (d *Device) Trigger(ctx context.Context) error {
+func (d *Device) SoftwareTrigger(ctx context.Context) error {
 	ctx, done, err := d.begin(ctx, "trigger")
 	if err != nil {
 		return err
