@@ -16,7 +16,7 @@ const (
 	sweepSteps = 8   // of exposure and delay
 	faster     = 0.8 // the next period of a rate's sweep
 	mostRates  = 24
-	// slowest bounds how slow it gets for a camera that cannot follow.
+	// slowest bounds how far below the rig's rate a sweep begins.
 	slowest = 20 * time.Millisecond
 	// shortExposure is that of the first tries, in periods: far from both neighbours.
 	shortExposure = 0.4
@@ -185,10 +185,10 @@ func (p *prober) delays(ctx context.Context, set camera.Trigger) (err error) {
 	return nil
 }
 
-// rates begins slowly enough for the camera, and ends at the SLM's shortest period or with a
-// try that failed.
+// rates begins below the rig's own rate, and ends at the SLM's shortest period or with a try
+// that failed.
 func (p *prober) rates(ctx context.Context, set camera.Trigger) error {
-	for period := min(slowest, 4*p.rig.config.Period); len(p.report.Rates) < mostRates; {
+	for period := max(p.rig.config.Period, min(slowest, 4*p.rig.config.Period)); len(p.report.Rates) < mostRates; {
 		try, err := p.try(ctx, set, time.Duration(shortExposure*float64(period)), period)
 		if err != nil {
 			return err

@@ -127,6 +127,32 @@ func TestProbeFindsRate(t *testing.T) {
 	}
 }
 
+// A rig that was made slow, for a camera that is, is not probed faster from the start.
+func TestProbeOfASlowRig(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := sim.Good(1)
+		c.Width, c.Height, c.Chip, c.Readout = 32, 32, slm.Geometry{Width: 20, Height: 16}, 20*time.Millisecond
+		c.MeanElectrons /= 75 // so long an exposure would be white
+		b, err := sim.New(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := rig.New(b.DMD(), b.Camera(), rig.Config{Period: 50 * time.Millisecond})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer r.Close()
+		report, err := r.ProbeTrigger(t.Context(), func(string) {})
+		if err != nil {
+			t.Fatal(err)
+		}
+		// 0.4 of a period and 20 ms fit 33 ms.
+		if fastest, ok := report.Fastest(); !ok || fastest < 33*time.Millisecond || fastest > 42*time.Millisecond {
+			t.Errorf("the shortest period is %v, %t", fastest, ok)
+		}
+	})
+}
+
 // A camera that never triggers, and one that triggers twice, are named by what Show says,
 // whatever they count.
 func TestShowWithoutTriggers(t *testing.T) {
