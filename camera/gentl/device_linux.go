@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"sync"
 	"time"
 
@@ -20,6 +19,8 @@ const latency = 250 * time.Millisecond
 
 // Device is a camera behind a producer.
 type Device struct {
+	genicam.Gated // of camera and gate, which are below
+
 	p      *process
 	stream *stream
 	camera *genicam.Camera
@@ -35,8 +36,10 @@ type Device struct {
 }
 
 var (
-	_ camera.Device    = (*Device)(nil)
-	_ camera.Inspector = (*Device)(nil)
+	_ camera.Device       = (*Device)(nil)
+	_ camera.Inspector    = (*Device)(nil)
+	_ camera.Paced        = (*Device)(nil)
+	_ camera.TriggerInput = (*Device)(nil)
 )
 
 // Open opens a camera. Errors wrap camera.ErrUnplugged if it is not there, camera.ErrRefused
@@ -92,6 +95,7 @@ func (d *Device) open(ctx context.Context, found Found, opened wire.Opened, o Op
 	}
 	d.info = d.camera.Info()
 	d.gate = genicam.NewGate(d.info)
+	d.Gated = genicam.NewGated(d.camera, d.gate)
 	const beside = 64 << 10 // for what cameras add to pixels
 	room := roundUp(2*d.info.Width*d.info.Height*d.most+beside, pageSize)
 	memory, err := mapMemory(d.p.memory, buffers*room)
@@ -126,45 +130,6 @@ const partCount = "BufferPartCount"
 const pageSize = 4096
 
 func roundUp(x, to int) int { return (x + to - 1) / to * to }
-
-// Info implements camera.Device.
-func (d *Device) Info() camera.Info {
-	i := d.info
-	i.BitDepths = slices.Clone(i.BitDepths)
-	return i
-}
-
-// Settings implements camera.Inspector.
-func (d *Device) Settings() []camera.Setting { return d.camera.Settings() }
-
-// TriggerLines implements camera.TriggerInput.
-func (d *Device) TriggerLines() []string { return d.camera.TriggerLines() }
-
-// Trigger implements camera.TriggerInput.
-func (d *Device) Trigger() camera.Trigger { return d.camera.TriggerInput() }
-
-// SetTrigger implements camera.TriggerInput.
-func (d *Device) SetTrigger(ctx context.Context, t camera.Trigger) error {
-	leave, err := d.gate.EnterIdle(ctx, "set the trigger of")
-	if err != nil {
-		return err
-	}
-	defer leave()
-	return d.camera.SetTriggerInput(ctx, t)
-}
-
-// MinPeriod implements camera.Paced.
-func (d *Device) MinPeriod() time.Duration { return d.camera.MinPeriod() }
-
-// Configure implements camera.Device.
-func (d *Device) Configure(ctx context.Context, c camera.Config) (camera.Config, error) {
-	leave, err := d.gate.EnterIdle(ctx, "configure")
-	if err != nil {
-		return camera.Config{}, err
-	}
-	defer leave()
-	return d.camera.Configure(ctx, c)
-}
 
 // Arm implements camera.Device.
 func (d *Device) Arm(ctx context.Context, r camera.Run) error {

@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -21,6 +20,8 @@ const latency = 100 * time.Millisecond
 
 // Device is a USB3 Vision camera.
 type Device struct {
+	genicam.Gated // of camera and gate, which are below
+
 	link    Link
 	control *control
 	stream  *stream
@@ -36,8 +37,10 @@ type Device struct {
 }
 
 var (
-	_ camera.Device    = (*Device)(nil)
-	_ camera.Inspector = (*Device)(nil)
+	_ camera.Device       = (*Device)(nil)
+	_ camera.Inspector    = (*Device)(nil)
+	_ camera.Paced        = (*Device)(nil)
+	_ camera.TriggerInput = (*Device)(nil)
 )
 
 // Open takes the camera behind a link into use, and the link with it: it is closed by Close,
@@ -84,6 +87,7 @@ func (d *Device) open(ctx context.Context) error {
 	}
 	d.info = d.camera.Info()
 	d.gate = genicam.NewGate(d.info)
+	d.Gated = genicam.NewGated(d.camera, d.gate)
 	d.stream = newStream(d.info.Model+" ("+d.info.Serial+")", d.options.Buffers)
 	return nil
 }
@@ -97,51 +101,12 @@ func (d *Device) streaming(ctx context.Context, on bool) error {
 	return writeWords(ctx, d.control, d.sirm+sirmControl, word)
 }
 
-// Info implements camera.Device.
-func (d *Device) Info() camera.Info {
-	i := d.info
-	i.BitDepths = slices.Clone(i.BitDepths)
-	return i
-}
-
-// Settings implements camera.Inspector.
-func (d *Device) Settings() []camera.Setting { return d.camera.Settings() }
-
-// TriggerLines implements camera.TriggerInput.
-func (d *Device) TriggerLines() []string { return d.camera.TriggerLines() }
-
-// Trigger implements camera.TriggerInput.
-func (d *Device) Trigger() camera.Trigger { return d.camera.TriggerInput() }
-
-// SetTrigger implements camera.TriggerInput.
-func (d *Device) SetTrigger(ctx context.Context, t camera.Trigger) error {
-	leave, err := d.gate.EnterIdle(ctx, "set the trigger of")
-	if err != nil {
-		return err
-	}
-	defer leave()
-	return d.camera.SetTriggerInput(ctx, t)
-}
-
-// MinPeriod implements camera.Paced.
-func (d *Device) MinPeriod() time.Duration { return d.camera.MinPeriod() }
-
 // alive fails if transfers of an earlier run did not end.
 func (d *Device) alive(what string) error {
 	if d.dead.Load() {
 		return d.gate.Fail(what, fmt.Errorf("its transfers did not end; open it again: %w", camera.ErrUnplugged))
 	}
 	return nil
-}
-
-// Configure implements camera.Device.
-func (d *Device) Configure(ctx context.Context, c camera.Config) (camera.Config, error) {
-	leave, err := d.gate.EnterIdle(ctx, "configure")
-	if err != nil {
-		return camera.Config{}, err
-	}
-	defer leave()
-	return d.camera.Configure(ctx, c)
 }
 
 // Arm implements camera.Device.
