@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/light-in-the-loop/opu/camera"
+	"github.com/light-in-the-loop/opu/internal/pause"
 )
 
 // How control goes until the camera has said how it wants it.
@@ -129,7 +130,7 @@ func (c *control) ask(ctx context.Context, code uint16, data []byte) (a ack, err
 			}
 		case try < tries && errors.Is(err, camera.ErrTimeout):
 		case try < tries && err == nil && a.status == statusBusy:
-			if err := sleep(ctx, busyPause); err != nil {
+			if err := pause.For(ctx, busyPause); err != nil {
 				return ack{}, err
 			}
 		case err != nil:
@@ -179,17 +180,6 @@ func within(ctx context.Context, deadline time.Time, transfer func(context.Conte
 		err = fmt.Errorf("the camera does not answer: %w", camera.ErrTimeout)
 	}
 	return n, err
-}
-
-func sleep(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
 }
 
 func roundUp(x, to int) int { return (x + to - 1) / to * to }

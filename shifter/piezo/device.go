@@ -14,6 +14,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/light-in-the-loop/opu/internal/pause"
 	"github.com/light-in-the-loop/opu/shifter"
 )
 
@@ -233,7 +234,7 @@ func (d *Device) Set(ctx context.Context, volts float64) error {
 			if k == len(way)-1 {
 				wait = d.options.Settle
 			}
-			if err := pause(ctx, wait); err != nil {
+			if err := pause.For(ctx, wait); err != nil {
 				return err
 			}
 		}
@@ -304,18 +305,6 @@ func (d *Device) Read(ctx context.Context) (volts float64, err error) {
 		return err
 	})
 	return volts, err
-}
-
-// pause waits.
-func pause(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
 }
 
 // do has a turn with the controller.

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/light-in-the-loop/opu/internal/pause"
 	"github.com/light-in-the-loop/opu/slm"
 )
 
@@ -341,7 +342,7 @@ func (c *contact) lasts(ctx context.Context, l *line, limit time.Duration) (time
 		if took > limit {
 			return took, l.stop(ctx)
 		}
-		if err := sleep(ctx, time.Millisecond); err != nil {
+		if err := pause.For(ctx, time.Millisecond); err != nil {
 			return took, err
 		}
 	}

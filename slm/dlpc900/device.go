@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/light-in-the-loop/opu/internal/pause"
 	"github.com/light-in-the-loop/opu/slm"
 )
 
@@ -258,7 +259,7 @@ func (l *line) ready(ctx context.Context, controllers int) error {
 		if h&HardwareReady != 0 || try == 10 {
 			return h.Check(controllers)
 		}
-		if err := sleep(ctx, 500*time.Millisecond); err != nil {
+		if err := pause.For(ctx, 500*time.Millisecond); err != nil {
 			return err
 		}
 	}
@@ -332,7 +333,7 @@ func (l *line) entered(ctx context.Context) error {
 		if try == 10 {
 			return l.fail(cmdMode, fmt.Errorf("it stays in mode %d; power-cycle the board: %w", mode, slm.ErrRefused))
 		}
-		if err := sleep(ctx, 100*time.Millisecond); err != nil {
+		if err := pause.For(ctx, 100*time.Millisecond); err != nil {
 			return err
 		}
 	}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/google/gousb"
 
+	"github.com/light-in-the-loop/opu/internal/pause"
 	"github.com/light-in-the-loop/opu/internal/usb"
 	"github.com/light-in-the-loop/opu/slm"
 )
@@ -102,7 +103,7 @@ func awaitLibUSB(ctx context.Context, port string) (Link, error) {
 		if err == nil || !errors.Is(err, slm.ErrUnplugged) && !errors.Is(err, os.ErrPermission) {
 			return link, err
 		}
-		if sleep(ctx, lookAgain) != nil {
+		if pause.For(ctx, lookAgain) != nil {
 			return nil, err
 		}
 	}

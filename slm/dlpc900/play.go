@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/light-in-the-loop/opu/internal/pause"
 	"github.com/light-in-the-loop/opu/slm"
 )
 
@@ -112,7 +113,7 @@ func (d *Device) quieten(ctx context.Context) error {
 	k := &d.known
 	if k.idle {
 		if left := idleTime - time.Since(k.idleSince); left > 0 && !d.options.Virtual {
-			if err := sleep(ctx, left); err != nil {
+			if err := pause.For(ctx, left); err != nil {
 				return err
 			}
 		}

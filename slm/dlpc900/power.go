@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/light-in-the-loop/opu/internal/pause"
 	"github.com/light-in-the-loop/opu/slm"
 )
 
@@ -38,31 +39,19 @@ func ignoreRefusal(err error) error {
 	return err
 }
 
-// sleep ends early, with what ended it, when ctx does.
-func sleep(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-}
-
 // wake takes a board out of standby.
 func (l *line) wake(ctx context.Context) (woken bool, err error) {
 	power, err := l.byteOf(ctx, cmdPower)
 	if err != nil || power == powerNormal {
 		return false, err
 	}
-	if err := sleep(ctx, wakeTime); err != nil {
+	if err := pause.For(ctx, wakeTime); err != nil {
 		return false, err
 	}
 	if err := l.set(ctx, cmdPower, []byte{powerNormal}); err != nil {
 		return false, err
 	}
-	return true, sleep(ctx, wakeTime)
+	return true, pause.For(ctx, wakeTime)
 }
 
 // sticks tells whether the mirrors of this board may stay stuck after its mode was switched,
@@ -90,7 +79,7 @@ func (l *line) release(ctx context.Context) error {
 	if err := l.park(ctx); err != nil {
 		return err
 	}
-	if err := sleep(ctx, parkPause); err != nil {
+	if err := pause.For(ctx, parkPause); err != nil {
 		return err
 	}
 	return l.unpark(ctx)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/light-in-the-loop/opu/internal/pause"
 	"github.com/light-in-the-loop/opu/slm"
 )
 
@@ -198,7 +199,7 @@ func (d *Device) WarmUp(ctx context.Context, period, length time.Duration) error
 	if d.options.Virtual {
 		return nil
 	}
-	if err := sleep(ctx, length); err != nil {
+	if err := pause.For(ctx, length); err != nil {
 		return fmt.Errorf("cannot %s on %s: %w", what, name(d.options), err)
 	}
 	return nil
